@@ -1,0 +1,63 @@
+package crypto
+
+import (
+	"context"
+	"errors"
+)
+
+// The ways in which something does not open. Neither is ever an answer about
+// a credential's owner; both are an operator's business.
+var (
+	// ErrIntegrity: the value was changed, cut, extended or moved to another
+	// place, or the binding given is not the one it was sealed with.
+	ErrIntegrity = errors.New("sealed value does not open")
+
+	// ErrUnknownKey: the key named by the value is not there, or disabled.
+	ErrUnknownKey = errors.New("unknown key")
+)
+
+// KeySize is the size in bytes of every key Secrets is given to wrap.
+const KeySize = 32
+
+// Secrets is a key service: it wraps keys under a master key that never leaves
+// it. Implementations must be safe for concurrent use and honour ctx, and pass
+// secretstest.Run.
+type Secrets interface {
+	// Name tells key services apart, as "vault:transit/lanyard" or "keyring".
+	// It is stored beside what was wrapped, so it must not change.
+	Name() string
+
+	// Wrap encrypts key ([KeySize] bytes) so that it opens with the same
+	// binding only. Two calls give different ciphertexts.
+	Wrap(ctx context.Context, key, binding []byte) (Wrapped, error)
+
+	// Unwrap returns the key. It must return [ErrIntegrity] for another
+	// binding or a changed ciphertext, [ErrUnknownKey] for a key version it
+	// does not have, and lanyard.ErrUnavailable when it cannot tell now.
+	Unwrap(ctx context.Context, w Wrapped, binding []byte) (key []byte, err error)
+}
+
+// Wrapped is a key as Secrets returned it.
+type Wrapped struct {
+	KeyVersion string // of the master key, as "v3"; ordered by Secrets, not by text
+	Ciphertext []byte
+}
+
+// Rewrapper is an optional ability of a Secrets: bring wrapped keys under the
+// newest master key without showing them to us.
+type Rewrapper interface {
+	// Rewrap answers every item, in order.
+	Rewrap(ctx context.Context, items []RewrapItem) []RewrapResult
+}
+
+// RewrapItem is one wrapped key and its binding.
+type RewrapItem struct {
+	Wrapped Wrapped
+	Binding []byte
+}
+
+// RewrapResult is the answer for one item: Wrapped, or Err.
+type RewrapResult struct {
+	Wrapped Wrapped
+	Err     error
+}
