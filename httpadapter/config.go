@@ -1,0 +1,92 @@
+package httpadapter
+
+import (
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/profile"
+	"github.com/aichub/lanyard/providertoken"
+)
+
+// Config says what a [Handler] serves and for whom.
+type Config struct {
+	// Identify returns who is signed in at the host. An error that is
+	// lanyard.ErrUnauthenticated answers 401 or leads to LoginURL; any other
+	// answers 503. Required. Bearer tokens that look like our API keys never
+	// reach it.
+	Identify func(*http.Request) (lanyard.Principal, error)
+
+	// Profiles serves the Profile tab, the activity and the state of owners.
+	// Required.
+	Profiles *profile.Service
+
+	// APIKeys serves the API Keys tab. Nil leaves tab and routes out.
+	APIKeys *apikey.Service
+
+	// ProviderTokens serves the Provider Tokens tab. Nil leaves it out.
+	ProviderTokens *providertoken.Service
+
+	// KeyRoutes are what an API key may call besides GET /whoami, as method
+	// and path below api/v1: "GET /profile", "GET /api-keys/{id}". Defaults to
+	// none. New refuses one it does not know.
+	KeyRoutes []string
+
+	// ClientIP returns the caller's address for the history. Defaults to the
+	// host part of RemoteAddr; a host behind a proxy reads its own header.
+	ClientIP func(*http.Request) string
+
+	// Limit is asked before each call of the API and each form; a positive
+	// answer is 429 with that Retry-After. Creating and verifying provider
+	// tokens makes outbound calls, so limit those. Defaults to no limit.
+	Limit func(*http.Request, lanyard.Principal) time.Duration
+
+	// MaxAuthAge is how long ago a user may have proved who he is
+	// (Principal.AuthTime) to create, rotate or delete; older is 403
+	// reauthentication-required. Zero asks for nothing.
+	MaxAuthAge time.Duration
+
+	// LoginURL is where a browser without a session is sent. Defaults to a
+	// plain 401 page.
+	LoginURL string
+
+	// TrustedOrigins may post to us although their origin differs, as
+	// "https://hub.example.com" behind a proxy that rewrites Host.
+	TrustedOrigins []string
+
+	// Layout puts the page into the host's own. Defaults to a whole page of
+	// ours.
+	Layout func(http.ResponseWriter, *http.Request, Page)
+
+	// Product is the host's name in titles and texts. Defaults to "this
+	// application".
+	Product string
+
+	// Docs are links shown on the Docs tab and in /meta.
+	Docs []Link
+
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+
+	// Logger defaults to discarding. Bodies, queries and header values are
+	// never logged.
+	Logger *slog.Logger
+}
+
+// Link is a link to documentation.
+type Link struct {
+	Title string
+	URL   string
+}
+
+// Page is one rendered page, given to Config.Layout. The host must put Head
+// into its head and Body into its body, and owns the Content-Security-Policy.
+type Page struct {
+	Status int
+	Title  string
+	Head   template.HTML
+	Body   template.HTML
+}
