@@ -211,6 +211,10 @@ type Maintenance interface {
 	// with k's owner and id whose version is k.Version.
 	RewrapOwnerKey(ctx context.Context, k OwnerKey) error
 
+	// Erasures returns the events that Owners.Erase left behind in a tenant,
+	// newest first, at most limit, those after the cursor.
+	Erasures(ctx context.Context, tenant string, after EventCursor, limit int) ([]lanyard.Event, error)
+
 	// CountOwnerKeys counts the owner keys of each key service and version,
 	// ordered by both.
 	CountOwnerKeys(ctx context.Context) ([]OwnerKeyCount, error)
