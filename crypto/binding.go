@@ -18,6 +18,26 @@ type Binding struct {
 	Destination   []byte        // digest of where it may be sent; nil = nowhere
 }
 
+// purposeOwnerKey is the Purpose a wrapped owner key is bound to.
+const purposeOwnerKey = "owner-key"
+
+// ownerKeyBinding is what an owner key is bound to when Secrets wraps it.
+func ownerKeyBinding(owner lanyard.Owner, keyID string) []byte {
+	return Binding{Purpose: purposeOwnerKey, Owner: owner, Record: keyID}.encode()
+}
+
+// validate refuses what no record can be: an owner without a subject and
+// parts of absurd length.
+func (b Binding) validate() error {
+	if err := b.Owner.Validate(); err != nil {
+		return err
+	}
+	if len(b.Purpose)+len(b.Record)+len(b.Field)+len(b.Destination) > maxBinding {
+		return &lanyard.InputError{Field: "binding", Code: lanyard.CodeTooLong, Message: "a binding has at most 64 KiB"}
+	}
+	return nil
+}
+
 // encode returns the binding as bytes, injectively: every part is preceded by
 // its length, so no two bindings encode alike.
 func (b Binding) encode() []byte {

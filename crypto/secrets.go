@@ -1,39 +1,31 @@
 package crypto
 
-import (
-	"context"
-	"errors"
-)
-
-// The ways in which something does not open. Neither is ever an answer about
-// a credential's owner; both are an operator's business.
-var (
-	// ErrIntegrity: the value was changed, cut, extended or moved to another
-	// place, or the binding given is not the one it was sealed with.
-	ErrIntegrity = errors.New("sealed value does not open")
-
-	// ErrUnknownKey: the key named by the value is not there, or disabled.
-	ErrUnknownKey = errors.New("unknown key")
-)
+import "context"
 
 // KeySize is the size in bytes of every key Secrets is given to wrap.
 const KeySize = 32
+
+// MaxWrapped is the longest ciphertext a [Secrets] may answer with, in bytes.
+const MaxWrapped = 64 << 10
 
 // Secrets is a key service: it wraps keys under a master key that never leaves
 // it. Implementations must be safe for concurrent use and honour ctx, and pass
 // secretstest.Run.
 type Secrets interface {
 	// Name tells key services apart, as "vault:transit/lanyard" or "keyring".
-	// It is stored beside what was wrapped, so it must not change.
+	// It is stored beside what was wrapped, so it must not change. It has 1 to
+	// 255 bytes of printable ASCII.
 	Name() string
 
-	// Wrap encrypts key ([KeySize] bytes) so that it opens with the same
-	// binding only. Two calls give different ciphertexts.
+	// Wrap encrypts key ([KeySize] bytes, else an error) so that it opens with
+	// the same binding only. Two calls give different ciphertexts. It must
+	// neither keep nor change its arguments.
 	Wrap(ctx context.Context, key, binding []byte) (Wrapped, error)
 
-	// Unwrap returns the key. It must return [ErrIntegrity] for another
-	// binding or a changed ciphertext, [ErrUnknownKey] for a key version it
-	// does not have, and lanyard.ErrUnavailable when it cannot tell now.
+	// Unwrap returns the key, which belongs to the caller. It must return
+	// [ErrIntegrity] for another binding or a changed ciphertext,
+	// [ErrUnknownKey] for a key version it does not have, [ErrDenied] when it
+	// may not, and lanyard.ErrUnavailable when it cannot tell now.
 	Unwrap(ctx context.Context, w Wrapped, binding []byte) (key []byte, err error)
 }
 

@@ -1,0 +1,115 @@
+// Comfort for the page; everything works without it. It finds its work by
+// data-ly-* attributes, takes every word it says from them, and writes text
+// only, never markup.
+
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const byId = (id) => document.getElementById(id);
+const language = document.querySelector("main")?.closest("[lang]")?.lang || "en";
+
+// Times become relative; the exact one shows on hover and on focus.
+const units = [["year", 31536e3], ["month", 2628e3], ["day", 86400], ["hour", 3600], ["minute", 60]];
+const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+for (const time of all("time[data-ly-relative]")) {
+  const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
+  if (Number.isNaN(seconds)) continue;
+  const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ["second", 1];
+  const exact = time.textContent.trim();
+  time.dataset.lyExact = exact;
+  time.title = exact;
+  time.tabIndex = 0;
+  time.textContent = relative.format(Math.round(seconds / length), unit);
+}
+
+// Addresses in snippets are those the browser sees, whatever a proxy hides.
+for (const element of all("[data-ly-absolute]")) {
+  element.textContent = new URL(element.dataset.lyAbsolute, document.baseURI).href;
+}
+
+// A date typed into a choice chooses it.
+for (const input of all("[data-ly-chooses]")) {
+  input.addEventListener("input", () => { byId(input.dataset.lyChooses).checked = true; });
+}
+
+// The filter of a table by the text of its row headers.
+for (const box of all("[data-ly-filter]")) {
+  const rows = all("tbody tr", byId(box.dataset.lyFilter));
+  const said = document.querySelector("[data-ly-filtered]");
+  box.hidden = false;
+  said.setAttribute("role", "status");
+  box.querySelector("input").addEventListener("input", ({ target }) => {
+    const wanted = target.value.trim().toLocaleLowerCase(language);
+    for (const row of rows) {
+      row.hidden = !row.querySelector("th").textContent.toLocaleLowerCase(language).includes(wanted);
+    }
+    const shown = rows.filter((row) => !row.hidden).length;
+    said.hidden = false;
+    said.textContent = wanted && box.dataset.lyText.replace("{n}", shown).replace("{total}", rows.length);
+  });
+}
+
+// The reveal: the only copy of a key is on the screen.
+const reveal = document.querySelector("[data-ly-reveal]");
+if (reveal) {
+  const said = reveal.querySelector("[data-ly-said]");
+  let stored = false;
+  const warn = (event) => { if (!stored) event.preventDefault(); };
+
+  addEventListener("beforeunload", warn);
+  addEventListener("pagehide", () => {
+    for (const element of all("[data-ly-secret]")) {
+      if ("value" in element) element.value = "";
+      else element.textContent = "";
+    }
+  });
+  reveal.querySelector("[data-ly-stored]").addEventListener("click", () => { stored = true; });
+
+  for (const button of all("[data-ly-copy]", reveal)) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const field = byId(button.dataset.lyCopy);
+      said.textContent = (await copy(field)) ? button.dataset.lyDone : button.dataset.lyFailed;
+    });
+  }
+
+  for (const button of all("[data-ly-test]", reveal)) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const text = button.dataset;
+      said.textContent = text.lyWorking;
+      said.textContent = text[await test(text.lyUrl, byId(text.lyTest).value)];
+    });
+  }
+}
+
+// copy uses the clipboard where there is one. On plain HTTP there is none, so
+// the field is selected and copied the old way, or left selected for the user.
+async function copy(field) {
+  try {
+    await navigator.clipboard.writeText(field.value);
+    return true;
+  } catch {
+    field.focus();
+    field.select();
+    try {
+      return document.execCommand("copy");
+    } catch {
+      return false;
+    }
+  }
+}
+
+// test names the text that says whether the key was accepted.
+async function test(url, key) {
+  try {
+    const answer = await fetch(url, {
+      headers: { Authorization: "Bearer " + key },
+      credentials: "omit",
+      cache: "no-store",
+      redirect: "error",
+    });
+    if (answer.ok) return "lyOk";
+    return answer.status === 401 || answer.status === 403 ? "lyBad" : "lyFailed";
+  } catch {
+    return "lyFailed";
+  }
+}
