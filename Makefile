@@ -1,0 +1,41 @@
+# What one can do with this tree; `make` alone says it too.
+
+LINT_VERSION := v2.15.0
+CACHE := $(shell dirname "$$(go env GOCACHE)")/lanyard
+LINT := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help test lint fuzz bench cover docs screenshot clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+test: ## Run every test, with a real PostgreSQL; as root on Debian, install what is missing
+	@scripts/test
+
+lint: $(LINT) ## Check style, known traps and the import rules
+	$(LINT) run ./...
+	cd integration && $(LINT) run --config ../.golangci.yml ./...
+
+fuzz: ## Run each fuzz target; FUZZTIME=20s
+	@scripts/fuzz
+
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+cover: ## Measure which statements the tests reach, into coverage.out
+	go test -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -n 1
+
+docs: ## Draw docs/images/flow.svg from docs/flow/flow.txt
+	go run ./docs/flow
+
+screenshot: ## Photograph the quickstart with Chromium, into docs/images
+	@scripts/screenshot
+
+clean: ## Remove what the targets above left behind
+	rm -rf coverage.out dist
+
+# Not installed for the machine: it stands beside Go's build cache.
+$(LINT):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)

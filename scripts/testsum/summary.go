@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+)
+
+// event is what "go test -json" writes; see "go doc test2json".
+type event struct {
+	Action     string
+	Package    string
+	Test       string
+	Elapsed    float64
+	Output     string
+	ImportPath string // with build-output, where Package is missing
+}
+
+type counts struct{ passed, failed, skipped int }
+
+func (c counts) String() string {
+	return fmt.Sprintf("%d passed, %d failed, %d skipped", c.passed, c.failed, c.skipped)
+}
+
+// stores are what tests are counted for apart, and what each runs on.
+var stores = []struct{ name, title string }{
+	{"memory", "memory, the reference store"},
+	{"sqlite", "SQLite, embedded"},
+	{"postgres", "PostgreSQL"},
+}
+
+type summary struct {
+	out    io.Writer
+	total  counts
+	stores map[string]*counts
+	parts  []*part
+	output map[string][]string // by package and test, until they end
+	failed map[string]bool     // packages of which a test failed
+	skips  []string
+	server string // which PostgreSQL
+}
+
+// part is one run of go test.
+type part struct {
+	name string
+	counts
+}
+
+func newSummary(out io.Writer) *summary {
+	s := &summary{
+		out: out, stores: make(map[string]*counts),
+		output: make(map[string][]string), failed: make(map[string]bool),
+	}
+	for _, store := range stores {
+		s.stores[store.name] = &counts{}
+	}
+	s.begin("tests")
+	return s
+}
+
+func (s *summary) begin(name string) { s.parts = append(s.parts, &part{name: name}) }
+
+func (s *summary) part() *part { return s.parts[len(s.parts)-1] }
+
+func (s *summary) read(in io.Reader) error {
+	lines := bufio.NewReader(in)
+	for {
+		line, err := lines.ReadString('\n')
+		s.line(strings.TrimRight(line, "\n"))
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *summary) line(line string) {
+	var e event
+	switch {
+	case line == "":
+	case strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &e) == nil && e.Action != "":
+		s.event(e)
+	case strings.HasPrefix(line, "== "):
+		s.begin(strings.TrimPrefix(line, "== "))
+		s.print(line)
+	case strings.HasPrefix(line, "!! "):
+		s.print(line)
+		if s.part().failed == 0 {
+			s.fail()
+		}
+	default:
+		if using, ok := strings.CutPrefix(line, "postgres: using "); ok {
+			s.server = using
+		}
+		s.print(line)
+	}
+}
+
+func (s *summary) event(e event) {
+	key := e.Package + " " + e.Test
+	switch e.Action {
+	case "build-output":
+		s.print(strings.TrimRight(e.Output, "\n"))
+	case "output":
+		s.output[key] = append(s.output[key], e.Output)
+	case "pass", "fail", "skip":
+		if e.Test == "" {
+			s.packageDone(e)
+		} else {
+			s.testDone(e)
+		}
+		delete(s.output, key)
+	}
+}
+
+func (s *summary) testDone(e event) {
+	count := func(c *counts) {
+		switch e.Action {
+		case "pass":
+			c.passed++
+		case "fail":
+			c.failed++
+		case "skip":
+			c.skipped++
+		}
+	}
+	count(&s.total)
+	count(&s.part().counts)
+	for name, c := range s.stores {
+		if concerns(e, name) {
+			count(c)
+		}
+	}
+	switch e.Action {
+	case "fail":
+		s.failed[e.Package] = true
+		s.print("--- FAIL " + e.Package + " " + e.Test)
+		s.flush(e)
+	case "skip":
+		s.skips = append(s.skips, e.Package+" "+e.Test)
+	}
+}
+
+// packageDone prints a package's line. Its own output is worth reading only
+// when it failed: a panic, a leak, a build that did not work.
+func (s *summary) packageDone(e event) {
+	switch e.Action {
+	case "pass":
+		s.print(fmt.Sprintf("ok    %s  %.1fs", e.Package, e.Elapsed))
+	case "fail":
+		s.print(fmt.Sprintf("FAIL  %s  %.1fs", e.Package, e.Elapsed))
+		s.flush(e)
+		if !s.failed[e.Package] {
+			s.fail()
+		}
+	}
+	delete(s.failed, e.Package)
+}
+
+// fail counts a failure that is no test's.
+func (s *summary) fail() {
+	s.part().failed++
+	s.total.failed++
+}
+
+func (s *summary) flush(e event) {
+	for _, text := range s.output[e.Package+" "+e.Test] {
+		fmt.Fprint(s.out, "      ", text)
+	}
+}
+
+// concerns reports whether a test belongs to a store: by its package, or by a
+// part of its name.
+func concerns(e event, store string) bool {
+	if path.Base(e.Package) == store {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(e.Test, "/"), func(name string) bool {
+		return strings.EqualFold(name, store)
+	})
+}
+
+// report prints the summary and reports whether all is well.
+func (s *summary) report(required string) bool {
+	s.print("\nParts")
+	for _, p := range s.parts {
+		if p.counts != (counts{}) {
+			s.print(fmt.Sprintf("  %-38s %s", p.name, p.counts))
+		}
+	}
+	s.print("Stores")
+	for _, store := range stores {
+		s.print(fmt.Sprintf("  %-38s %s", store.title, s.stores[store.name]))
+	}
+	if s.server != "" {
+		s.print("  PostgreSQL was " + s.server)
+	}
+	for _, skip := range s.skips {
+		s.print("skipped " + skip)
+	}
+	ok := s.total.failed == 0 && s.total.passed > 0
+	if c, known := s.stores[required]; required != "" && (!known || c.passed == 0) {
+		s.print("no test of " + required + " passed, and it is required")
+		s.total.failed++
+		ok = false
+	}
+	s.print(s.total.String())
+	return ok
+}
+
+func (s *summary) print(line string) { fmt.Fprintln(s.out, line) }

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSummary(t *testing.T) {
+	t.Parallel()
+	const pass = `{"Action":"pass","Package":"x/store/postgres","Test":"TestStore"}` + "\n"
+	tests := []struct {
+		name, in string
+		require  string
+		ok       bool
+		last     string
+		contains string
+	}{
+		{name: "passes", in: pass, require: "postgres", ok: true, last: "1 passed, 0 failed, 0 skipped"},
+		{name: "nothing ran", in: "", last: "0 passed, 0 failed, 0 skipped"},
+		{name: "the required store was skipped",
+			in:      `{"Action":"pass","Package":"x","Test":"TestA"}` + "\n" + strings.Replace(pass, "pass", "skip", 1),
+			require: "postgres", last: "1 passed, 1 failed, 1 skipped", contains: "skipped x/store/postgres TestStore"},
+		{name: "a failure shows its output",
+			in: `{"Action":"output","Package":"x","Test":"TestA","Output":"a_test.go:1: why\n"}` + "\n" +
+				`{"Action":"fail","Package":"x","Test":"TestA"}` + "\n" + `{"Action":"fail","Package":"x"}` + "\n!! exit status 1\n",
+			last: "0 passed, 1 failed, 0 skipped", contains: "why"},
+		{name: "a build that failed",
+			in: `{"ImportPath":"x","Action":"build-output","Output":"x.go:1: no\n"}` + "\n" + pass +
+				`{"Action":"fail","Package":"x"}` + "\n",
+			last: "1 passed, 1 failed, 0 skipped", contains: "x.go:1: no"},
+		{name: "two packages that do not build", in: `{"Action":"fail","Package":"x"}` + "\n" + `{"Action":"fail","Package":"y"}` + "\n",
+			last: "0 passed, 2 failed, 0 skipped"},
+		{name: "a command that failed without a test", in: pass + "== vet\nx.go:2: odd\n!! exit status 1\n",
+			last: "1 passed, 1 failed, 0 skipped", contains: "x.go:2: odd"},
+		{name: "a subtest named after the store", in: `{"Action":"pass","Package":"x","Test":"TestA/Postgres/b"}` + "\n",
+			require: "postgres", ok: true, last: "1 passed, 0 failed, 0 skipped"},
+		{name: "which server", in: "postgres: using PostgreSQL 15, a throwaway\n" + pass, ok: true,
+			last: "1 passed, 0 failed, 0 skipped", contains: "PostgreSQL was PostgreSQL 15, a throwaway"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var out strings.Builder
+			s := newSummary(&out)
+			if err := s.read(strings.NewReader(tt.in)); err != nil {
+				t.Fatal(err)
+			}
+			ok := s.report(tt.require)
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			if last := lines[len(lines)-1]; ok != tt.ok || last != tt.last {
+				t.Errorf("report(%q) = %v and %q, want %v and %q", tt.require, ok, last, tt.ok, tt.last)
+			}
+			if !strings.Contains(out.String(), tt.contains) {
+				t.Errorf("the report lacks %q:\n%s", tt.contains, &out)
+			}
+		})
+	}
+}
