@@ -1,0 +1,374 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
+)
+
+// change is one call that changes what a user can see.
+type change struct {
+	name string
+	// epoch says that the call writes the epoch of the owner's shard.
+	epoch bool
+	// owner of the record the call is about, in a world of ana's.
+	owner lanyard.Owner
+	do    func(ctx context.Context, st store.Store, w world, e lanyard.Event) error
+	// foreign is the same call with another owner's name on the record; nil
+	// where the call creates the record.
+	foreign func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error
+}
+
+// changes are all of them.
+var changes = []change{
+	{
+		name: "CreateProfile", owner: ben,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.CreateProfile(ctx, newProfile(ben), e)
+		},
+	},
+	{
+		name: "UpdateProfile", owner: ana,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			w.profile.Email = "new@acme.example"
+			return st.UpdateProfile(ctx, w.profile, e)
+		},
+		foreign: func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error {
+			w.profile.Owner = other
+			return st.UpdateProfile(ctx, w.profile, event(other, "x"))
+		},
+	},
+	{
+		name: "CreateAPIKey", owner: ana,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.CreateAPIKey(ctx, newKey(ana, "second"), 10, e)
+		},
+	},
+	{
+		name: "UpdateAPIKey", owner: ana, epoch: true,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			w.key.Name = "renamed"
+			return st.UpdateAPIKey(ctx, w.key, e)
+		},
+		foreign: func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error {
+			w.key.Owner = other
+			return st.UpdateAPIKey(ctx, w.key, event(other, "x"))
+		},
+	},
+	{
+		name: "RotateAPIKey", owner: ana, epoch: true,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			next := newKey(ana, "next")
+			next.RotatedFrom = w.key.ID
+			return st.RotateAPIKey(ctx, w.key, next, 10, e)
+		},
+		foreign: func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error {
+			w.key.Owner = other
+			next := newKey(other, "next")
+			next.RotatedFrom = w.key.ID
+			return st.RotateAPIKey(ctx, w.key, next, 10, event(other, "x"))
+		},
+	},
+	{
+		name: "DeleteAPIKey", owner: ana, epoch: true,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			w.key.DeletedAt = at(60)
+			return st.DeleteAPIKey(ctx, w.key, e)
+		},
+		foreign: func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error {
+			w.key.Owner, w.key.DeletedAt = other, at(60)
+			return st.DeleteAPIKey(ctx, w.key, event(other, "x"))
+		},
+	},
+	{
+		name: "CreateProviderToken", owner: ana,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.CreateProviderToken(ctx, newToken(w.ownerKey, "github", ""), 10, e)
+		},
+	},
+	{
+		name: "UpdateProviderToken", owner: ana,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			w.token.Label = "home"
+			return st.UpdateProviderToken(ctx, w.token, e)
+		},
+		foreign: func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error {
+			w.token.Owner = other
+			return st.UpdateProviderToken(ctx, w.token, event(other, "x"))
+		},
+	},
+	{
+		name: "DeleteProviderToken", owner: ana,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.DeleteProviderToken(ctx, ana, w.token.ID, w.token.Version, e)
+		},
+		foreign: func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error {
+			return st.DeleteProviderToken(ctx, other, w.token.ID, 0, event(other, "x"))
+		},
+	},
+	{
+		name: "Deactivate", owner: ana, epoch: true,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.Deactivate(ctx, ana, at(70), e)
+		},
+	},
+	{
+		name: "Append", owner: ana,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.Append(ctx, e)
+		},
+	},
+	{
+		name: "DeleteAPIKeyByID", owner: ana, epoch: true,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.DeleteAPIKeyByID(ctx, w.key.ID, at(60), func(store.APIKey) lanyard.Event { return e })
+		},
+	},
+	{
+		name: "DeleteAPIKeysCreatedBefore", owner: ana, epoch: true,
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			_, err := st.DeleteAPIKeysCreatedBefore(ctx, at(1000), at(60), 10, func(store.APIKey) lanyard.Event { return e })
+			return err
+		},
+	},
+}
+
+var changeTests = map[string]func(*testing.T, store.Store){
+	"CommitTheirEvent":       testOneEvent,
+	"RefusedByTakenEvent":    testTakenEvent,
+	"RefusedByInvalidEvent":  testInvalidEvent,
+	"RefusedWhenCancelled":   testCancelled,
+	"RefusedAfterClose":      testClosed,
+	"RefusedForForeigners":   testForeign,
+	"LeaveOtherOwnersAlone":  testOthersUntouched,
+	"ReadsNeedTheOwner":      testForeignReads,
+	"RequireAnOwnersSubject": testEmptySubject,
+}
+
+// eachChange runs f for every change on a world of its own: the worlds are
+// made one after the other in one store, by erasing ana and ben in between.
+func eachChange(t *testing.T, st store.Store, f func(t *testing.T, c change, w world)) {
+	t.Helper()
+	for _, c := range changes {
+		w := populate(t, st, ana)
+		f(t, c, w)
+		for _, owner := range append(slices.Clone(strangers), ana) {
+			ok(t, st.Erase(t.Context(), owner, erasure(owner)))
+		}
+		if t.Failed() {
+			t.Fatalf("stopped after %s", c.name)
+		}
+	}
+}
+
+func testOneEvent(t *testing.T, st store.Store) {
+	eachChange(t, st, func(t *testing.T, c change, w world) {
+		before, err := st.Events(t.Context(), c.owner, store.EventCursor{}, 1000)
+		ok(t, err)
+		e := event(c.owner, "test."+c.name)
+		e.Actor, e.Via = ben, lanyard.ViaSession
+		e.RequestID, e.IP, e.UserAgent = "req-1", "192.0.2.1", "test/1"
+		if err := c.do(t.Context(), st, w, e); err != nil {
+			t.Fatalf("%s = %v", c.name, err)
+		}
+		after, err := st.Events(t.Context(), c.owner, store.EventCursor{}, 1000)
+		ok(t, err)
+		if len(after) != len(before)+1 {
+			t.Fatalf("%s wrote %d events, want 1", c.name, len(after)-len(before))
+		}
+		i := slices.IndexFunc(after, func(x lanyard.Event) bool { return x.ID == e.ID })
+		if i < 0 {
+			t.Fatalf("%s wrote another event than it was given", c.name)
+		}
+		same(t, c.name+": event", after[i], e)
+	})
+}
+
+func testTakenEvent(t *testing.T, st store.Store) {
+	eachChange(t, st, func(t *testing.T, c change, w world) {
+		taken := event(c.owner, "test.taken")
+		taken.DedupeKey = "fact"
+		ok(t, st.Append(t.Context(), taken))
+		sameID := event(c.owner, "test.id")
+		sameID.ID = taken.ID
+		sameFact := event(c.owner, "test.fact")
+		sameFact.DedupeKey = "fact"
+		for _, e := range []lanyard.Event{sameID, sameFact} {
+			before := picture(t, st, w)
+			is(t, c.name+" with a taken event", c.do(t.Context(), st, w, e), lanyard.ErrExists)
+			unchanged(t, st, w, c.name+" with a taken event", before)
+		}
+	})
+}
+
+func testInvalidEvent(t *testing.T, st store.Store) {
+	eachChange(t, st, func(t *testing.T, c change, w world) {
+		bad := map[string]func(*lanyard.Event){
+			"no id":         func(e *lanyard.Event) { e.ID = "" },
+			"no action":     func(e *lanyard.Event) { e.Action = "" },
+			"no time":       func(e *lanyard.Event) { e.At = e.At.AddDate(-3000, 0, 0) },
+			"no subject":    func(e *lanyard.Event) { e.Owner.Subject = "" },
+			"NUL":           func(e *lanyard.Event) { e.UserAgent = "a\x00b" },
+			"invalid UTF-8": func(e *lanyard.Event) { e.Detail = map[string]string{"k": "\xff"} },
+		}
+		for name, spoil := range bad {
+			e := event(c.owner, "test.bad")
+			spoil(&e)
+			before := picture(t, st, w)
+			isInput(t, c.name+" with an event with "+name, c.do(t.Context(), st, w, e))
+			unchanged(t, st, w, c.name+" with an event with "+name, before)
+		}
+	})
+}
+
+func testCancelled(t *testing.T, st store.Store) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	eachChange(t, st, func(t *testing.T, c change, w world) {
+		before := picture(t, st, w)
+		if err := c.do(cancelled, st, w, event(c.owner, "x")); err == nil {
+			t.Errorf("%s with a cancelled context = nil", c.name)
+		}
+		unchanged(t, st, w, c.name+" with a cancelled context", before)
+	})
+	w := populate(t, st, ana)
+	before := picture(t, st, w)
+	for name, call := range map[string]func() error{
+		"Reactivate":      func() error { return st.Reactivate(cancelled, ana, event(ana, "x")) },
+		"Erase":           func() error { return st.Erase(cancelled, ana, erasure(ana)) },
+		"RecordKeyUse":    func() error { return st.RecordKeyUse(cancelled, []store.KeyUse{{ID: w.key.ID, At: at(99)}}) },
+		"RecordTokenUse":  func() error { return st.RecordTokenUse(cancelled, ana, w.token.ID, at(99)) },
+		"CreateOwnerKey":  func() error { _, err := st.CreateOwnerKey(cancelled, newOwnerKey(ben)); return err },
+		"RewrapOwnerKey":  func() error { return st.RewrapOwnerKey(cancelled, w.ownerKey) },
+		"SignAPIKey":      func() error { return st.SignAPIKey(cancelled, w.key) },
+		"Purge":           func() error { _, err := st.Purge(cancelled, store.Purge{EventsBefore: at(9999)}); return err },
+		"APIKeyByHash":    func() error { _, err := st.APIKeyByHash(cancelled, w.key.Hash); return err },
+		"APIKeys":         func() error { _, err := st.APIKeys(cancelled, ana); return err },
+		"Events":          func() error { _, err := st.Events(cancelled, ana, store.EventCursor{}, 1); return err },
+		"Profile":         func() error { _, err := st.Profile(cancelled, ana); return err },
+		"ProviderTokens":  func() error { _, err := st.ProviderTokens(cancelled, ana); return err },
+		"OwnerKey":        func() error { _, err := st.OwnerKey(cancelled, ana); return err },
+		"OwnerState":      func() error { _, err := st.OwnerState(cancelled, ana); return err },
+		"CountOwnerKeys":  func() error { _, err := st.CountOwnerKeys(cancelled); return err },
+		"AllOwnerKeys":    func() error { _, err := st.AllOwnerKeys(cancelled, "", 1); return err },
+		"ExpiringAPIKeys": func() error { _, err := st.ExpiringAPIKeys(cancelled, at(0), at(1), "", 1); return err },
+	} {
+		if err := call(); !errors.Is(err, lanyard.ErrUnavailable) && !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with a cancelled context = %v, want ErrUnavailable or context.Canceled", name, err)
+		}
+	}
+	unchanged(t, st, w, "calls with a cancelled context", before)
+}
+
+func testClosed(t *testing.T, st store.Store) {
+	w := populate(t, st, ana)
+	ok(t, st.Close())
+	ok(t, st.Close())
+	for _, c := range changes {
+		is(t, c.name+" after Close", c.do(t.Context(), st, w, event(c.owner, "x")), lanyard.ErrClosed)
+	}
+	_, err := st.APIKeyByHash(t.Context(), w.key.Hash)
+	is(t, "APIKeyByHash after Close", err, lanyard.ErrClosed)
+	_, err = st.Profile(t.Context(), ana)
+	is(t, "Profile after Close", err, lanyard.ErrClosed)
+}
+
+func testForeign(t *testing.T, st store.Store) {
+	eachChange(t, st, func(t *testing.T, c change, w world) {
+		if c.foreign == nil {
+			return
+		}
+		for _, other := range strangers {
+			before := picture(t, st, w)
+			is(t, c.name+" by "+other.Tenant+"/"+other.Subject, c.foreign(t.Context(), st, w, other), lanyard.ErrNotFound)
+			unchanged(t, st, w, c.name+" by a stranger", before)
+		}
+	})
+}
+
+func testOthersUntouched(t *testing.T, st store.Store) {
+	others := []lanyard.Owner{anaElse, anaCapital, anaNoTenant}
+	for _, other := range others {
+		populate(t, st, other)
+	}
+	for _, c := range changes {
+		if c.name == "DeleteAPIKeysCreatedBefore" {
+			continue // by its nature for everybody
+		}
+		w := populate(t, st, ana)
+		before := pictureOf(t, st, others)
+		ok(t, c.do(t.Context(), st, w, event(c.owner, "x")))
+		ok(t, st.Erase(t.Context(), ana, erasure(ana)))
+		ok(t, st.Erase(t.Context(), ben, erasure(ben)))
+		if after := pictureOf(t, st, others); after != before {
+			t.Errorf("%s or Erase changed somebody else:\nbefore %s\nafter  %s", c.name, before, after)
+		}
+	}
+}
+
+func testForeignReads(t *testing.T, st store.Store) {
+	w := populate(t, st, ana)
+	for _, other := range strangers {
+		name := " by " + other.Tenant + "/" + other.Subject
+		_, err := st.Profile(t.Context(), other)
+		is(t, "Profile"+name, err, lanyard.ErrNotFound)
+		_, err = st.APIKey(t.Context(), other, w.key.ID)
+		is(t, "APIKey"+name, err, lanyard.ErrNotFound)
+		_, err = st.APIKeyByCreateToken(t.Context(), other, w.key.CreateToken)
+		is(t, "APIKeyByCreateToken"+name, err, lanyard.ErrNotFound)
+		_, err = st.ProviderToken(t.Context(), other, w.token.ID)
+		is(t, "ProviderToken"+name, err, lanyard.ErrNotFound)
+		_, err = st.OwnerKey(t.Context(), other)
+		is(t, "OwnerKey"+name, err, lanyard.ErrNotFound)
+		is(t, "SignAPIKey"+name, st.SignAPIKey(t.Context(), store.APIKey{ID: w.key.ID, Owner: other, Version: 1}), lanyard.ErrNotFound)
+		keys, err := st.APIKeys(t.Context(), other)
+		ok(t, err)
+		tokens, err := st.ProviderTokens(t.Context(), other)
+		ok(t, err)
+		events, err := st.Events(t.Context(), other, store.EventCursor{}, 100)
+		ok(t, err)
+		if len(keys)+len(tokens)+len(events) != 0 {
+			t.Errorf("lists%s hold %d keys, %d tokens, %d events, want none", name, len(keys), len(tokens), len(events))
+		}
+		ok(t, st.RecordTokenUse(t.Context(), other, w.token.ID, at(500)))
+	}
+	got, err := st.ProviderToken(t.Context(), ana, w.token.ID)
+	ok(t, err)
+	same(t, "the connection after strangers recorded its use", got, w.token)
+}
+
+func testEmptySubject(t *testing.T, st store.Store) {
+	nobody := lanyard.Owner{Tenant: "acme"}
+	w := populate(t, st, ana)
+	before := picture(t, st, w)
+	for name, call := range map[string]func() error{
+		"Profile":        func() error { _, err := st.Profile(t.Context(), nobody); return err },
+		"CreateProfile":  func() error { return st.CreateProfile(t.Context(), newProfile(nobody), event(ana, "x")) },
+		"APIKeys":        func() error { _, err := st.APIKeys(t.Context(), nobody); return err },
+		"CreateAPIKey":   func() error { return st.CreateAPIKey(t.Context(), newKey(nobody, "k"), 10, event(ana, "x")) },
+		"ProviderTokens": func() error { _, err := st.ProviderTokens(t.Context(), nobody); return err },
+		"OwnerKey":       func() error { _, err := st.OwnerKey(t.Context(), nobody); return err },
+		"CreateOwnerKey": func() error { _, err := st.CreateOwnerKey(t.Context(), newOwnerKey(nobody)); return err },
+		"Deactivate":     func() error { return st.Deactivate(t.Context(), nobody, at(1), event(ana, "x")) },
+		"Erase":          func() error { return st.Erase(t.Context(), lanyard.Owner{}, erasure(lanyard.Owner{})) },
+		"Events": func() error {
+			_, err := st.Events(t.Context(), nobody, store.EventCursor{}, 10)
+			return err
+		},
+	} {
+		isInput(t, name+" of an owner without a subject", call())
+	}
+	unchanged(t, st, w, "calls without a subject", before)
+}
+
+// unchanged fails when a picture differs from the one taken before.
+func unchanged(t *testing.T, st store.Store, w world, what, before string) {
+	t.Helper()
+	if after := picture(t, st, w); after != before {
+		t.Errorf("%s changed something:\nbefore %s\nafter  %s", what, before, after)
+	}
+}
