@@ -1,0 +1,29 @@
+package apikey
+
+import (
+	"context"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
+)
+
+// What the history says about keys. The Object of each is the key's id, that
+// of ActionRotated the old key's.
+const (
+	ActionCreated         = "api_key.created"
+	ActionRenamed         = "api_key.renamed"
+	ActionRotated         = "api_key.rotated"
+	ActionDeleted         = "api_key.deleted"
+	ActionUsedAfterDelete = "api_key.used_after_delete" // once an hour and key
+)
+
+// What an event's Detail says besides.
+const (
+	DetailName      = "name"      // of the key, after the change
+	DetailSuccessor = "successor" // with ActionRotated: the id of the new key
+)
+
+func (s *Service) event(ctx context.Context, at time.Time, action string, k store.APIKey) lanyard.Event {
+	return lanyard.NewEvent(ctx, at, k.Owner, action, k.ID).With(DetailName, k.Name)
+}

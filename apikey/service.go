@@ -1,0 +1,167 @@
+package apikey
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/internal/telemetry"
+	"github.com/aichub/lanyard/store"
+)
+
+// Store is what the service needs of a store. A store that also implements
+// store.Epochs lets the verdict cache share one read among all keys.
+type Store interface {
+	store.APIKeys
+	store.Events
+}
+
+// Service creates, lists and verifies API keys. It is safe for concurrent use.
+type Service struct {
+	store   Store
+	sealer  *crypto.Sealer // nil = rows are not signed
+	prefix  string
+	accepts []string // prefix and the old ones
+	scopes  []string
+	limit   int
+	onEvent func(context.Context, lanyard.Event)
+	clock   func() time.Time
+	logger  *slog.Logger
+	spans   telemetry.Spans
+	counted verifications
+	uses    *useLog
+	late    lateUses
+
+	closed atomic.Bool
+	close  sync.Once
+}
+
+// NewService returns a Service over st. It refuses bad options with an
+// *lanyard.InputError. Close it, or what it counted last is lost.
+func NewService(st Store, o *Options) (*Service, error) {
+	if st == nil {
+		return nil, fmt.Errorf("apikey: %w",
+			&lanyard.InputError{Field: "store", Code: lanyard.CodeRequired, Message: "a Service needs a store"})
+	}
+	opt, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("apikey: %w", err)
+	}
+	counted, err := newVerifications(opt.MeterProvider)
+	if err != nil {
+		return nil, fmt.Errorf("apikey: %w", err)
+	}
+	return &Service{
+		store: st, sealer: opt.Sealer,
+		prefix: opt.Prefix, accepts: slices.Concat([]string{opt.Prefix}, opt.OldPrefixes),
+		scopes: opt.Scopes, limit: opt.Limit,
+		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
+		spans: telemetry.NewSpans(opt.TracerProvider, scope), counted: counted,
+		uses: newUseLog(st, opt.Logger),
+	}, nil
+}
+
+// Close stores when keys were last used and ends the Service's goroutine.
+// Later calls of the other methods return lanyard.ErrClosed; a second Close
+// does nothing. An error means that the last uses are lost.
+func (s *Service) Close(ctx context.Context) (err error) {
+	s.close.Do(func() {
+		s.closed.Store(true)
+		if err = s.uses.close(ctx); err != nil {
+			err = fmt.Errorf("apikey: close: %w", err)
+		}
+	})
+	return err
+}
+
+// Check reports whether keys can be verified now: whether the store answers
+// and, with a Sealer, whether rows can be authenticated.
+func (s *Service) Check(ctx context.Context) (err error) {
+	ctx, end := s.spans.Start(ctx, "apikey.Check")
+	defer end(&err)
+	if s.closed.Load() {
+		return errClosed
+	}
+	_, err = s.store.APIKeyByHash(ctx, make([]byte, store.HashSize)) // nobody's
+	if err != nil && !errors.Is(err, lanyard.ErrNotFound) {
+		return fmt.Errorf("apikey: check: %w", unavailable(err))
+	}
+	if s.sealer != nil {
+		if _, err := s.sealer.MAC(ctx); err != nil {
+			return fmt.Errorf("apikey: check: %w", keyServiceError(err))
+		}
+	}
+	return nil
+}
+
+// Refresh makes this process forget what it knows of keys and owners and learn
+// it anew. profile.Options.OwnerChanged is the place for it.
+//
+// Every verification reads the store now, so there is nothing to forget yet.
+func (s *Service) Refresh(context.Context) error {
+	if s.closed.Load() {
+		return errClosed
+	}
+	return nil
+}
+
+// Prefix is the prefix of new tokens.
+func (s *Service) Prefix() string { return s.prefix }
+
+// Scopes are the scopes a key may be given.
+func (s *Service) Scopes() []string { return slices.Clone(s.scopes) }
+
+// Limit is how many live keys an owner may have; negative means no limit.
+func (s *Service) Limit() int { return s.limit }
+
+// now is the time as stores keep it.
+func (s *Service) now() time.Time { return store.Instant(s.clock()) }
+
+// attempts is how often a call starts over after losing a race that its caller
+// did not ask to hear of.
+const attempts = 3
+
+// change reads a live key and lets try change it. A version other than 0 must
+// be the key's. Where the caller named none, a change that comes in between
+// starts it over.
+func (s *Service) change(ctx context.Context, owner lanyard.Owner, id string, version int64, try func(store.APIKey) error) error {
+	for attempt := 1; ; attempt++ {
+		k, err := s.stored(ctx, owner, id)
+		if err != nil {
+			return err
+		}
+		if version != 0 && version != k.Version {
+			return lanyard.ErrConflict
+		}
+		err = try(k)
+		if version != 0 || attempt == attempts || !errors.Is(err, lanyard.ErrConflict) {
+			return err
+		}
+	}
+}
+
+// stored returns a live key. An id that cannot exist is not looked for.
+func (s *Service) stored(ctx context.Context, owner lanyard.Owner, id string) (store.APIKey, error) {
+	if !validID(id) {
+		return store.APIKey{}, lanyard.ErrNotFound
+	}
+	return s.store.APIKey(ctx, owner, id)
+}
+
+// arrived reports whether k was stored although the store could not say so:
+// err is what it said.
+func (s *Service) arrived(ctx context.Context, k store.APIKey, err error) bool {
+	if !errors.Is(err, lanyard.ErrUnavailable) || ctx.Err() != nil {
+		return false
+	}
+	stored, err := s.store.APIKey(ctx, k.Owner, k.ID)
+	return err == nil && bytes.Equal(stored.Hash, k.Hash)
+}
