@@ -1,0 +1,65 @@
+package lanyard_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/aichub/lanyard"
+
+// A host compiles what it asked for: who wants keys and a store of his own
+// gets neither a database driver nor Vault.
+func TestDependencies(t *testing.T) {
+	t.Parallel()
+	databases := []string{"github.com/uptrace/", "github.com/jackc/", "modernc.org/", "github.com/pressly/"}
+	keyServices := []string{"github.com/hashicorp/", module + "/crypto/keyring", module + "/crypto/vaulttransit"}
+	stores := []string{module + "/store/"}
+	testing := []string{"testing", "net/http/httptest", "go.uber.org/goleak", "pgregory.net/", "go.opentelemetry.io/otel/sdk"}
+	tests := []struct {
+		name     string
+		packages []string
+		without  [][]string
+	}{
+		{"the vocabulary", []string{"."}, [][]string{{"github.com/", "go.opentelemetry.io/", "golang.org/"}}},
+		{"keys in memory", []string{"./apikey", "./store/memory"}, [][]string{databases, keyServices, testing, {"net/http/internal"}}},
+		{"profiles", []string{"./profile"}, [][]string{databases, keyServices, stores, testing}},
+		{"provider tokens", []string{"./providertoken", "./providertoken/catalog"}, [][]string{databases, keyServices, stores, testing}},
+		{"the adapter", []string{"./httpadapter"}, [][]string{databases, keyServices, stores, testing}},
+		{"the stores", []string{"./store/sqlite", "./store/postgres"}, [][]string{keyServices, testing, {module + "/apikey", module + "/crypto"}}},
+		{"the keyring", []string{"./crypto/keyring"}, [][]string{databases, testing, {"github.com/hashicorp/"}}},
+		{"the quickstart", []string{"./examples/quickstart"}, [][]string{testing, {"github.com/hashicorp/"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			own := make(map[string]bool, len(tt.packages))
+			for _, p := range tt.packages {
+				own[strings.TrimSuffix(module+strings.TrimPrefix(p, "."), "/")] = true
+			}
+			for _, dep := range deps(t, tt.packages) {
+				for _, unwanted := range tt.without {
+					for _, prefix := range unwanted {
+						if strings.HasPrefix(dep, prefix) && !own[dep] {
+							t.Errorf("%v import %s", tt.packages, dep)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// deps lists what the packages import, directly or not.
+func deps(t *testing.T, packages []string) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"list", "-deps"}, packages...)...).Output()
+	if err != nil {
+		t.Fatalf("go list -deps %v: %v", packages, err)
+	}
+	list := strings.Fields(string(out))
+	if len(list) < 10 {
+		t.Fatalf("go list -deps %v printed %d packages", packages, len(list))
+	}
+	return list
+}

@@ -1,0 +1,99 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// sources are compiled and hold every line of Go that the documents show.
+var sources = []string{"../examples/minimal/*.go", "snippets_test.go"}
+
+var (
+	goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
+	link    = regexp.MustCompile(`\]\(([^)#]+)`)
+
+	// The documents leave this out, and say so.
+	errorCheck = regexp.MustCompile(`(?m)^\s*if err != nil \{\n\s*(return|t\.Fatal\()(err| err|.*)\)?\n\s*\}\n`)
+)
+
+func documents(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	for _, pattern := range []string{"../*.md", "*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if len(files) < 5 {
+		t.Fatalf("found the documents %q only", files)
+	}
+	return files
+}
+
+// Go in a document is a piece of a file that compiles, so it cannot be wrong
+// for longer than a test run.
+func TestGoInDocumentsCompiles(t *testing.T) {
+	t.Parallel()
+	var code strings.Builder
+	for _, pattern := range sources {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("Glob(%q) = %v, %v", pattern, files, err)
+		}
+		for _, file := range files {
+			text := read(t, file)
+			code.WriteString(flat(text) + flat(errorCheck.ReplaceAllString(text, "")))
+		}
+	}
+	blocks := 0
+	for _, file := range documents(t) {
+		for _, block := range goBlock.FindAllStringSubmatch(read(t, file), -1) {
+			blocks++
+			if !strings.Contains(code.String(), flat(block[1])) {
+				t.Errorf("%s shows Go that stands in none of %q:\n%s", file, sources, block[1])
+			}
+		}
+	}
+	if blocks < 5 {
+		t.Errorf("found %d blocks of Go in the documents, want more: is the pattern wrong?", blocks)
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	for _, file := range documents(t) {
+		for _, found := range link.FindAllStringSubmatch(read(t, file), -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), found[1])); err != nil {
+				t.Errorf("%s links to %s: %v", file, found[1], err)
+			}
+		}
+	}
+}
+
+// flat takes the indentation away, and blank lines.
+func flat(code string) string {
+	lines := []string{""}
+	for line := range strings.SplitSeq(code, "\n") {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(append(lines, ""), "\n")
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,73 @@
+package docs_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"testing"
+
+	vault "github.com/hashicorp/vault/api"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/crypto/keyring"
+	"github.com/aichub/lanyard/crypto/secretstest"
+	"github.com/aichub/lanyard/crypto/vaulttransit"
+	"github.com/aichub/lanyard/httpadapter"
+	"github.com/aichub/lanyard/profile"
+	"github.com/aichub/lanyard/store"
+	"github.com/aichub/lanyard/store/memory"
+	"github.com/aichub/lanyard/store/postgres"
+	"github.com/aichub/lanyard/store/storetest"
+)
+
+// What follows is shown in the documents. Most of it only has to compile.
+
+var _ = func(ctx context.Context) error {
+	st, err := postgres.Open(ctx, os.Getenv("DATABASE_URL"), nil)
+	if err != nil {
+		return err
+	}
+	return st.Close()
+}
+
+var _ = func(vaultClient *vault.Client) (crypto.Secrets, error) {
+	secrets, err := vaulttransit.New(vaultClient, "lanyard", nil)
+	return secrets, err
+}
+
+var _ = func(vault, ring crypto.Secrets, st store.Store) error {
+	sealer, err := crypto.NewSealer(vault, st, &crypto.SealerOptions{Previous: []crypto.Secrets{ring}})
+	if err != nil {
+		return err
+	}
+	return sealer.Check(context.Background())
+}
+
+var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession http.Handler) http.Handler {
+	api := httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Else: requireSession})(hostAPI)
+	return api
+}
+
+var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner) error {
+	err := profiles.Deactivate(ctx, owner)
+	return err
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store { return memory.New() })
+}
+
+func TestSecrets(t *testing.T) {
+	secretstest.Run(t, func(t *testing.T) crypto.Secrets { return newMySecrets(t) })
+}
+
+func newMySecrets(t *testing.T) crypto.Secrets {
+	t.Helper()
+	ring, err := keyring.Create(t.TempDir()+"/lanyard.keys", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
