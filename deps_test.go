@@ -15,20 +15,20 @@ func TestDependencies(t *testing.T) {
 	databases := []string{"github.com/uptrace/", "github.com/jackc/", "modernc.org/", "github.com/pressly/"}
 	keyServices := []string{"github.com/hashicorp/", module + "/crypto/keyring", module + "/crypto/vaulttransit"}
 	stores := []string{module + "/store/"}
-	testing := []string{"testing", "net/http/httptest", "go.uber.org/goleak", "pgregory.net/", "go.opentelemetry.io/otel/sdk"}
+	testTools := []string{"testing", "net/http/httptest", "go.uber.org/goleak", "pgregory.net/", "go.opentelemetry.io/otel/sdk"}
 	tests := []struct {
 		name     string
 		packages []string
 		without  [][]string
 	}{
 		{"the vocabulary", []string{"."}, [][]string{{"github.com/", "go.opentelemetry.io/", "golang.org/"}}},
-		{"keys in memory", []string{"./apikey", "./store/memory"}, [][]string{databases, keyServices, testing, {"net/http/internal"}}},
-		{"profiles", []string{"./profile"}, [][]string{databases, keyServices, stores, testing}},
-		{"provider tokens", []string{"./providertoken", "./providertoken/catalog"}, [][]string{databases, keyServices, stores, testing}},
-		{"the adapter", []string{"./httpadapter"}, [][]string{databases, keyServices, stores, testing}},
-		{"the stores", []string{"./store/sqlite", "./store/postgres"}, [][]string{keyServices, testing, {module + "/apikey", module + "/crypto"}}},
-		{"the keyring", []string{"./crypto/keyring"}, [][]string{databases, testing, {"github.com/hashicorp/"}}},
-		{"the quickstart", []string{"./examples/quickstart"}, [][]string{testing, {"github.com/hashicorp/"}}},
+		{"keys in memory", []string{"./apikey", "./store/memory"}, [][]string{databases, keyServices, testTools}},
+		{"profiles", []string{"./profile"}, [][]string{databases, keyServices, stores, testTools}},
+		{"provider tokens", []string{"./providertoken", "./providertoken/catalog"}, [][]string{databases, keyServices, stores, testTools}},
+		{"the adapter", []string{"./httpadapter"}, [][]string{databases, keyServices, stores, testTools}},
+		{"the stores", []string{"./store/sqlite", "./store/postgres"}, [][]string{keyServices, testTools, {module + "/apikey", module + "/crypto"}}},
+		{"the keyring", []string{"./crypto/keyring"}, [][]string{databases, testTools, {"github.com/hashicorp/"}}},
+		{"the quickstart", []string{"./examples/quickstart"}, [][]string{testTools, {"github.com/hashicorp/"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
