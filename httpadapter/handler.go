@@ -1,0 +1,216 @@
+package httpadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aichub/lanyard"
+)
+
+// methods are those of RFC 9110 section 9 and PATCH (RFC 5789).
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace,
+}
+
+// Handler serves the page and the API. Make it with [New].
+type Handler struct {
+	config     Config
+	routes     []route
+	page       *page
+	spec       []byte // openapi.json
+	crossSite  *http.CrossOriginProtection
+	keysMayUse map[string]bool // "GET /profile"
+}
+
+// New returns a Handler. An error names the field of Config that it refuses.
+func New(c Config) (*Handler, error) {
+	if c.Identify == nil {
+		return nil, errors.New("httpadapter: Config.Identify is required")
+	}
+	if c.Profiles == nil {
+		return nil, errors.New("httpadapter: Config.Profiles is required")
+	}
+	if c.ClientIP == nil {
+		c.ClientIP = remoteHost
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Product == "" {
+		c.Product = "this application"
+	}
+	if err := checkURLs(c); err != nil {
+		return nil, err
+	}
+	h := &Handler{config: c, crossSite: http.NewCrossOriginProtection(), keysMayUse: map[string]bool{}}
+	for _, origin := range c.TrustedOrigins {
+		if err := h.crossSite.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("httpadapter: Config.TrustedOrigins: %w", err)
+		}
+	}
+	h.routes = h.apiRoutes()
+	for _, name := range c.KeyRoutes {
+		if !slices.ContainsFunc(h.routes, func(r route) bool { return r.name() == name }) {
+			return nil, fmt.Errorf("httpadapter: Config.KeyRoutes: there is no route %q", name)
+		}
+		h.keysMayUse[name] = true
+	}
+	var err error
+	if h.spec, err = openAPI(); err != nil {
+		return nil, fmt.Errorf("httpadapter: openapi: %w", err)
+	}
+	if h.page, err = newPage(h); err != nil {
+		return nil, fmt.Errorf("httpadapter: page: %w", err)
+	}
+	return h, nil
+}
+
+// Mount serves h below prefix, as "/account", with all methods. A ServeMux
+// refuses a pattern without a method beside a host's "GET /", so there is one
+// pattern a method.
+func Mount(mux *http.ServeMux, prefix string, h *Handler) {
+	prefix = "/" + strings.Trim(prefix, "/")
+	if prefix == "/" {
+		prefix = ""
+	}
+	below := http.StripPrefix(prefix, h)
+	for _, method := range methods {
+		mux.Handle(method+" "+prefix+"/", below)
+	}
+	if prefix != "" {
+		// Set by hand: http.Redirect would resolve it against a path that a
+		// proxy in front may have shortened.
+		last := prefix[strings.LastIndexByte(prefix, '/')+1:]
+		mux.HandleFunc(http.MethodGet+" "+prefix, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", url.PathEscape(last)+"/")
+			w.WriteHeader(http.StatusPermanentRedirect)
+		})
+	}
+}
+
+// ServeHTTP serves a request whose path is below the mount.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := requestID(r)
+	w.Header().Set("X-Request-Id", id)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	r = r.WithContext(lanyard.WithRequest(r.Context(), lanyard.Request{
+		ID: id, IP: h.clientIP(r), UserAgent: shorten(r.UserAgent(), 256),
+	}))
+	api := underAPI(r.URL.Path)
+	defer func() {
+		if fault := recover(); fault != nil {
+			h.panicked(w, r, fault, api)
+		}
+	}()
+	if api {
+		h.serveAPI(w, r)
+		return
+	}
+	h.page.serve(w, r)
+}
+
+func underAPI(path string) bool {
+	path = strings.TrimPrefix(path, "/")
+	return path == "api" || strings.HasPrefix(path, "api/")
+}
+
+// panicked answers 500 for a panic of a hook or of ours. What was panicked
+// with may hold anything, so only its type and the stack are logged.
+func (h *Handler) panicked(w http.ResponseWriter, r *http.Request, fault any, api bool) {
+	if err, aborted := fault.(error); aborted && errors.Is(err, http.ErrAbortHandler) {
+		panic(fault)
+	}
+	h.config.Logger.ErrorContext(r.Context(), "handler panicked",
+		slog.String("request_id", lanyard.RequestFrom(r.Context()).ID),
+		slog.String("type", fmt.Sprintf("%T", fault)),
+		slog.String("stack", string(debug.Stack())))
+	if api {
+		writeProblem(w, r, problem{Code: codeInternal})
+		return
+	}
+	http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
+}
+
+// fail logs an error of ours once and says which problem it is.
+func (h *Handler) fail(ctx context.Context, err error) problem {
+	p := problemOf(err)
+	if p.status() >= 500 {
+		h.config.Logger.ErrorContext(ctx, "request failed",
+			slog.String("request_id", lanyard.RequestFrom(ctx).ID),
+			slog.String("problem", p.Code), slog.Any("error", err))
+	}
+	return p
+}
+
+func (h *Handler) clientIP(r *http.Request) string {
+	ip := h.config.ClientIP(r)
+	return shorten(ip, 64)
+}
+
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// requestID returns the id a proxy gave the request, if it looks like one,
+// else a fresh one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
+	}
+	if len(id) < 8 || len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool { return !plain(c) }) {
+		return lanyard.NewID()
+	}
+	return id
+}
+
+// shorten returns the first n bytes of text as valid UTF-8 without controls.
+func shorten(text string, n int) string {
+	if len(text) > n {
+		text = text[:n]
+	}
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, ""))
+}
+
+func checkURLs(c Config) error {
+	if c.LoginURL != "" && !webURL(c.LoginURL) {
+		return errors.New("httpadapter: Config.LoginURL is neither a path nor an http or https address")
+	}
+	for _, d := range c.Docs {
+		if d.Title == "" || !webURL(d.URL) {
+			return errors.New("httpadapter: Config.Docs: a link needs a title and a path or an http or https address")
+		}
+	}
+	return nil
+}
+
+// webURL refuses what a link must not be, as javascript:.
+func webURL(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" {
+		return false
+	}
+	return u.Scheme == "" && u.Path != "" || (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}

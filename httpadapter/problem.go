@@ -1,0 +1,235 @@
+package httpadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/providertoken"
+)
+
+// problemDocs is where each problem type is explained; the code follows.
+const problemDocs = "https://github.com/aichub/lanyard/blob/main/docs/reference/problems.md#"
+
+// The codes of problems. They are stable.
+const (
+	codeMalformed        = "malformed-request"
+	codeUnauthenticated  = "unauthenticated"
+	codeForbidden        = "forbidden"
+	codeDeactivated      = "owner-deactivated"
+	codeKeyNotAllowed    = "key-not-allowed"
+	codeReauthenticate   = "reauthentication-required"
+	codeCrossSite        = "cross-site-request"
+	codeNotFound         = "not-found"
+	codeMethodNotAllowed = "method-not-allowed"
+	codeConflict         = "conflict"
+	codeExists           = "exists"
+	codeLimitReached     = "limit-reached"
+	codeStale            = "stale"
+	codeTooLarge         = "too-large"
+	codeUnsupportedType  = "unsupported-media-type"
+	codeInvalidInput     = "invalid-input"
+	codeIdempotency      = "idempotency-key-reused"
+	codeTooManyRequests  = "too-many-requests"
+	codeUnavailable      = "unavailable"
+	codeInternal         = "internal-error"
+)
+
+// problemTypes gives each code its status and its title.
+var problemTypes = map[string]struct {
+	status int
+	title  string
+}{
+	codeMalformed:        {http.StatusBadRequest, "The request is malformed."},
+	codeUnauthenticated:  {http.StatusUnauthorized, "Sign in, or send a valid API key."},
+	codeForbidden:        {http.StatusForbidden, "This is not allowed."},
+	codeDeactivated:      {http.StatusForbidden, "This account is deactivated."},
+	codeKeyNotAllowed:    {http.StatusForbidden, "An API key may not do this."},
+	codeReauthenticate:   {http.StatusForbidden, "Sign in again to do this."},
+	codeCrossSite:        {http.StatusForbidden, "The request comes from another site."},
+	codeNotFound:         {http.StatusNotFound, "There is no such thing."},
+	codeMethodNotAllowed: {http.StatusMethodNotAllowed, "The method is not allowed here."},
+	codeConflict:         {http.StatusConflict, "The request conflicts with the current state."},
+	codeExists:           {http.StatusConflict, "It exists already."},
+	codeLimitReached:     {http.StatusConflict, "The limit is reached."},
+	codeStale:            {http.StatusPreconditionFailed, "It was changed meanwhile."},
+	codeTooLarge:         {http.StatusRequestEntityTooLarge, "The request is too large."},
+	codeUnsupportedType:  {http.StatusUnsupportedMediaType, "The body must be JSON."},
+	codeInvalidInput:     {http.StatusUnprocessableEntity, "Some input was refused."},
+	codeIdempotency:      {http.StatusUnprocessableEntity, "The idempotency key was used for another request."},
+	codeTooManyRequests:  {http.StatusTooManyRequests, "Too many requests."},
+	codeUnavailable:      {http.StatusServiceUnavailable, "The service cannot answer now."},
+	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side."},
+}
+
+// problem is one error answer, the same for the API and the page.
+type problem struct {
+	Code       string
+	Detail     string        // of ours, never of a lower layer
+	Errors     []fieldError  // with 422
+	RetryAfter time.Duration // with 429 and 503
+	LoginURL   string        // with 401
+	Allow      string        // with 405
+}
+
+// fieldError says what is wrong with one input.
+type fieldError struct {
+	Pointer string `json:"pointer"` // RFC 6901, into the request's body
+	Code    string `json:"code"`
+	Detail  string `json:"detail"`
+}
+
+// status is the HTTP status of the problem.
+func (p problem) status() int {
+	if t, ok := problemTypes[p.Code]; ok {
+		return t.status
+	}
+	return http.StatusUnprocessableEntity // a verdict
+}
+
+func (p problem) title() string {
+	if t, ok := problemTypes[p.Code]; ok {
+		return t.title
+	}
+	return "The platform did not prove the credential."
+}
+
+// errProblem is a problem that travels as an error.
+type errProblem struct{ problem }
+
+func (e errProblem) Error() string { return e.Code + ": " + e.Detail }
+
+// problemOf says which problem an error is. What it does not know is an
+// internal error without a detail.
+func problemOf(err error) problem {
+	var (
+		ready    errProblem
+		input    *lanyard.InputError
+		verified *providertoken.VerificationError
+		tooLarge *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &ready):
+		return ready.problem
+	case errors.As(err, &verified):
+		return problem{Code: string(verified.Verdict), Errors: []fieldError{{
+			Code: string(verified.Verdict), Detail: verdictDetail(verified),
+		}}}
+	case errors.As(err, &input):
+		return problem{Code: codeInvalidInput, Errors: fieldErrors(err)}
+	case errors.As(err, &tooLarge):
+		return problem{Code: codeTooLarge}
+	case errors.Is(err, errTwoAuthorizations):
+		return problem{Code: codeMalformed, Detail: errTwoAuthorizations.Error()}
+	case errors.Is(err, apikey.ErrIdempotencyMismatch):
+		return problem{Code: codeIdempotency}
+	case errors.Is(err, lanyard.ErrUnavailable), errors.Is(err, lanyard.ErrClosed),
+		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return problem{Code: codeUnavailable, RetryAfter: time.Second}
+	case errors.Is(err, lanyard.ErrUnauthenticated):
+		return problem{Code: codeUnauthenticated}
+	case errors.Is(err, lanyard.ErrDeactivated):
+		return problem{Code: codeDeactivated}
+	case errors.Is(err, lanyard.ErrForbidden):
+		return problem{Code: codeForbidden}
+	case errors.Is(err, lanyard.ErrNotFound):
+		return problem{Code: codeNotFound}
+	case errors.Is(err, lanyard.ErrExists):
+		return problem{Code: codeExists}
+	case errors.Is(err, lanyard.ErrLimit):
+		return problem{Code: codeLimitReached}
+	case errors.Is(err, lanyard.ErrConflict):
+		return problem{Code: codeConflict}
+	}
+	return problem{Code: codeInternal}
+}
+
+// verdictDetail says a verdict in words, with the reason's stable code.
+func verdictDetail(e *providertoken.VerificationError) string {
+	detail := map[providertoken.Verdict]string{
+		providertoken.VerdictInvalid:           "the platform does not accept the credential",
+		providertoken.VerdictExpired:           "the credential has expired",
+		providertoken.VerdictInsufficientScope: "the credential lacks a right that is needed to prove it",
+		providertoken.VerdictWrongInstance:     "there is no such instance of the platform",
+		providertoken.VerdictRateLimited:       "the platform asks to try later",
+		providertoken.VerdictUnreachable:       "the platform cannot be reached",
+	}[e.Verdict]
+	if e.Reason != "" {
+		detail += " (" + e.Reason + ")"
+	}
+	return detail
+}
+
+// fieldErrors collects the InputErrors in err, which may be joined.
+func fieldErrors(err error) []fieldError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []fieldError
+		for _, e := range joined.Unwrap() {
+			all = append(all, fieldErrors(e)...)
+		}
+		return all
+	}
+	var input *lanyard.InputError
+	if errors.As(err, &input) {
+		return []fieldError{{Pointer: pointer(input.Field), Code: input.Code, Detail: input.Message}}
+	}
+	return nil
+}
+
+// pointer makes a JSON pointer of an InputError's field.
+func pointer(field string) string {
+	if field == "" {
+		return ""
+	}
+	return "/" + field
+}
+
+// problemBody is a problem as it is written (RFC 9457 section 3).
+type problemBody struct {
+	Type      string       `json:"type"`
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Code      string       `json:"code"`
+	Detail    string       `json:"detail,omitzero"`
+	RequestID string       `json:"request_id"`
+	LoginURL  string       `json:"login_url,omitzero"`
+	Errors    []fieldError `json:"errors,omitempty"`
+}
+
+// writeProblem writes p as application/problem+json.
+func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
+	header := w.Header()
+	p.setHeaders(header)
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	header.Del("ETag")
+	header.Del("Location")
+	body, err := json.Marshal(problemBody{
+		Type: problemDocs + p.Code, Title: p.title(), Status: p.status(), Code: p.Code, Detail: p.Detail,
+		RequestID: lanyard.RequestFrom(r.Context()).ID, LoginURL: p.LoginURL, Errors: p.Errors,
+	})
+	if err != nil {
+		body = fmt.Appendf(nil, `{"status":%d}`, p.status())
+	}
+	w.WriteHeader(p.status())
+	_, _ = w.Write(body)
+}
+
+// setHeaders sets what the status asks for, the same on the page.
+func (p problem) setHeaders(header http.Header) {
+	switch p.status() {
+	case http.StatusUnauthorized:
+		header.Set("WWW-Authenticate", "Bearer") // RFC 6750 section 3
+	case http.StatusMethodNotAllowed:
+		header.Set("Allow", p.Allow)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		header.Set("Retry-After", strconv.Itoa(max(1, int((p.RetryAfter+time.Second-1)/time.Second))))
+	}
+}

@@ -1,0 +1,118 @@
+package httpadapter
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+)
+
+// KeyOptions configures [RequireKey]. The zero value is ready to use.
+type KeyOptions struct {
+	// Scopes are those a key must all have. Defaults to none.
+	Scopes []string
+
+	// Else serves requests that carry no token of ours, as the host's session
+	// middleware does, so that one API takes both. Defaults to 401.
+	Else func(http.Handler) http.Handler
+
+	// Logger hears of stores that are down. Defaults to discarding.
+	Logger *slog.Logger
+}
+
+// RequireKey guards a host's handler with API keys. The key comes as
+// "Authorization: Bearer" (RFC 6750 section 2.1) and in no other way; the
+// header is gone before the host's handler sees the request, and
+// lanyard.PrincipalFrom tells it who is calling.
+//
+// Every key that is not good gets one identical 401: unknown, wrong, deleted
+// and expired cannot be told apart. A key without a scope it needs gets 403. A
+// store that cannot tell gets 503, never 401. A key in a query string is
+// refused with 400, because it stands in logs already. All are
+// application/problem+json.
+func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Handler {
+	if o == nil {
+		o = &KeyOptions{}
+	}
+	logger := o.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return func(next http.Handler) http.Handler {
+		g := &keyGuard{keys: keys, scopes: o.Scopes, logger: logger, next: next}
+		if o.Else != nil {
+			g.others = o.Else(next)
+		}
+		return g
+	}
+}
+
+type keyGuard struct {
+	keys   *apikey.Service
+	scopes []string
+	logger *slog.Logger
+	next   http.Handler
+	others http.Handler // nil = 401
+}
+
+func (g *keyGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, err := bearerToken(r)
+	switch {
+	case err != nil:
+		g.refuse(w, r, problemOf(err))
+	case keyInQuery(g.keys, r.URL):
+		g.refuse(w, r, problem{Code: codeMalformed, Detail: "an API key must not stand in the address"})
+	case g.keys.IsToken(token):
+		g.check(w, r, token)
+	case g.others != nil:
+		g.others.ServeHTTP(w, r)
+	default:
+		g.refuse(w, r, problem{Code: codeUnauthenticated})
+	}
+}
+
+func (g *keyGuard) check(w http.ResponseWriter, r *http.Request, token string) {
+	p, err := g.keys.Verify(r.Context(), token)
+	if err != nil {
+		answer := problemOf(err)
+		if answer.status() >= 500 {
+			g.logger.ErrorContext(r.Context(), "api key could not be verified", slog.Any("error", err))
+		}
+		g.refuse(w, r, answer)
+		return
+	}
+	for _, scope := range g.scopes {
+		if !p.HasScope(scope) {
+			// RFC 6750 section 3.1.
+			w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="`+strings.Join(g.scopes, " ")+`"`)
+			g.refuse(w, r, problem{Code: codeForbidden, Detail: "the key lacks a scope"})
+			return
+		}
+	}
+	r = r.Clone(lanyard.WithPrincipal(r.Context(), p))
+	r.Header.Del("Authorization")
+	g.next.ServeHTTP(w, r)
+}
+
+func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	writeProblem(w, r, p)
+}
+
+// keyInQuery reports whether a parameter holds a token of ours.
+func keyInQuery(keys *apikey.Service, u *url.URL) bool {
+	if u.RawQuery == "" {
+		return false
+	}
+	for _, values := range u.Query() {
+		for _, v := range values {
+			if keys.IsToken(v) {
+				return true
+			}
+		}
+	}
+	return false
+}
