@@ -47,6 +47,26 @@ func Name(field, text string, limit int) (string, error) {
 	return text, nil
 }
 
+// Clean returns what [Name] would keep of text that nobody can be asked to type
+// again, because it comes from an identity provider or another platform: without
+// what Name refuses, without white space around it, cut after limit characters.
+func Clean(text string, limit int) string {
+	text = strings.TrimSpace(strings.Map(func(r rune) rune {
+		if refused(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text, string(unicode.ReplacementChar))))
+	n := 0
+	for i := range text {
+		if n == limit {
+			return strings.TrimSpace(text[:i])
+		}
+		n++
+	}
+	return text
+}
+
 // The two format characters that change how their neighbours look: an emoji of
 // several people, or a Persian word, needs them.
 const (

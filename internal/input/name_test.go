@@ -79,3 +79,23 @@ func TestName(t *testing.T) {
 		})
 	}
 }
+
+func TestClean(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{"", ""},
+		{"Ana", "Ana"},
+		{"  Ana \n", "Ana"},
+		{"A\x00n\x1b[1ma\u202e", "An[1ma"},
+		{"A\xffa", "A\ufffda"},
+		{"\u200b\u200b", ""},
+		{"éééééééééé", "éééééééééé"},
+		{"éééééééééé!", "éééééééééé"},
+		{"ééééééééé !", "ééééééééé"},
+		{strings.Repeat("x", 1<<20), "xxxxxxxxxx"},
+	} {
+		if got := input.Clean(c.text, 10); got != c.want {
+			t.Errorf("Clean(%.20q) = %q, want %q", c.text, got, c.want)
+		}
+	}
+}
