@@ -1,0 +1,35 @@
+// Package keyring keeps master keys in a local file: the key service for a
+// host without Vault or a KMS.
+//
+//	ring, err := keyring.Create("lanyard.keys", nil)
+//	if errors.Is(err, fs.ErrExist) {
+//		ring, err = keyring.Open("lanyard.keys", nil)
+//	}
+//
+// Creating and opening are two functions, so that a lost or misspelled file is
+// an error and never a fresh key that opens nothing. Who reads the file and
+// the database can open every secret: keep the two apart, in backups too.
+//
+// # The file
+//
+// JSON, readable by its owner only (mode 0600). Each key has an id, 32 random
+// bytes, a check value and a state: one is primary and wraps; those in state
+// decrypt only unwrap; disabled ones do nothing. With a passphrase the keys
+// stand in the file under AES-256-GCM and a key derived by Argon2id (RFC
+// 9106); Argon2id is not an algorithm of FIPS 140-3.
+//
+// The file is replaced as a whole, never written in place: who reads it sees
+// the old ring or the new one.
+//
+// # Errors
+//
+// [ErrFile] for a file that is no keyring, [ErrMode] for one that others may
+// read, [ErrPassphrase], fs.ErrNotExist and fs.ErrExist. What was wrapped by a
+// key that is not in the ring, or disabled, is crypto.ErrUnknownKey.
+//
+// # Concurrency
+//
+// A Ring is safe for concurrent use. It reads its file once when opened, and
+// again when it meets a key id it does not know, so that a process goes on
+// after another one has rotated the ring.
+package keyring

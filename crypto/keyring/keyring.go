@@ -1,0 +1,285 @@
+package keyring
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/crypto"
+)
+
+// Options configures a [Ring]. The zero value is ready to use.
+type Options struct {
+	// Passphrase locks the keys in the file. Defaults to none.
+	Passphrase lanyard.Secret
+}
+
+// Ring is a keyring file as a key service. Make it with [Create] or [Open].
+type Ring struct {
+	path       string
+	passphrase lanyard.Secret
+
+	mu   sync.RWMutex
+	keys []ringKey
+}
+
+var (
+	_ crypto.Secrets   = (*Ring)(nil)
+	_ crypto.Rewrapper = (*Ring)(nil)
+)
+
+// ringKey is a key in memory.
+type ringKey struct {
+	id    string
+	state State
+	plain []byte
+	aead  cipher.AEAD
+}
+
+func newRingKey(id string, state State, plain []byte) (ringKey, error) {
+	aead, err := newAEAD(plain)
+	return ringKey{id: id, state: state, plain: plain, aead: aead}, err
+}
+
+func freshKey() (ringKey, error) {
+	plain := make([]byte, crypto.KeySize)
+	_, _ = rand.Read(plain) // never fails, see crypto/rand
+	return newRingKey(lanyard.NewID(), StatePrimary, plain)
+}
+
+// Create makes a keyring file with one fresh key and opens it. Of several
+// callers at once one succeeds; the others get fs.ErrExist and open it.
+func Create(path string, o *Options) (*Ring, error) {
+	r := newRing(path, o)
+	key, err := freshKey()
+	if err != nil {
+		return nil, failed("create", path, err)
+	}
+	r.keys = []ringKey{key}
+	raw, err := format(r.keys, r.passphrase)
+	if err == nil {
+		err = create(path, raw)
+	}
+	if err != nil {
+		return nil, failed("create", path, err)
+	}
+	return r, nil
+}
+
+// Open opens a keyring file. It creates nothing: a missing file is
+// fs.ErrNotExist.
+func Open(path string, o *Options) (*Ring, error) {
+	r := newRing(path, o)
+	if err := r.reload(); err != nil {
+		return nil, failed("open", path, err)
+	}
+	return r, nil
+}
+
+func newRing(path string, o *Options) *Ring {
+	r := &Ring{path: path}
+	if o != nil {
+		r.passphrase = o.Passphrase
+	}
+	return r
+}
+
+// Name returns "keyring".
+func (r *Ring) Name() string { return "keyring" }
+
+// Wrap implements [crypto.Secrets] with the primary key. The key version is
+// the key's id.
+func (r *Ring) Wrap(ctx context.Context, key, binding []byte) (crypto.Wrapped, error) {
+	if err := ctx.Err(); err != nil {
+		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: %w: %w", lanyard.ErrUnavailable, err)
+	}
+	if len(key) != crypto.KeySize {
+		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: a key has %d bytes", crypto.KeySize)
+	}
+	p := r.primary()
+	return crypto.Wrapped{KeyVersion: p.id, Ciphertext: p.aead.Seal(nil, nil, key, wrapData(p.id, binding))}, nil
+}
+
+// Unwrap implements [crypto.Secrets].
+func (r *Ring) Unwrap(ctx context.Context, w crypto.Wrapped, binding []byte) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("keyring: unwrap: %w: %w", lanyard.ErrUnavailable, err)
+	}
+	k, err := r.key(w.KeyVersion)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: unwrap: %w", err)
+	}
+	key, err := k.aead.Open(nil, nil, w.Ciphertext, wrapData(k.id, binding))
+	if err != nil || len(key) != crypto.KeySize {
+		return nil, fmt.Errorf("keyring: unwrap: %w", crypto.ErrIntegrity)
+	}
+	return key, nil
+}
+
+// Rewrap implements [crypto.Rewrapper]. An item under the primary key already
+// comes back as it is.
+func (r *Ring) Rewrap(ctx context.Context, items []crypto.RewrapItem) []crypto.RewrapResult {
+	out := make([]crypto.RewrapResult, len(items))
+	for i, item := range items {
+		if item.Wrapped.KeyVersion == r.primary().id {
+			out[i].Wrapped = item.Wrapped
+			continue
+		}
+		key, err := r.Unwrap(ctx, item.Wrapped, item.Binding)
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		out[i].Wrapped, out[i].Err = r.Wrap(ctx, key, item.Binding)
+		clear(key)
+	}
+	return out
+}
+
+// KeyInfo describes a key of the ring without its bytes.
+type KeyInfo struct {
+	ID    string
+	State State
+}
+
+// Keys returns the keys of the ring, oldest first.
+func (r *Ring) Keys() []KeyInfo {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]KeyInfo, 0, len(r.keys))
+	for _, k := range r.keys {
+		out = append(out, KeyInfo{ID: k.id, State: k.state})
+	}
+	return out
+}
+
+// Rotate adds a fresh primary key; the one before goes on to unwrap. What was
+// wrapped stays under its key until it is rewrapped.
+func (r *Ring) Rotate() error {
+	fresh, err := freshKey()
+	if err != nil {
+		return failed("rotate", r.path, err)
+	}
+	return r.change("rotate", func(keys []ringKey) ([]ringKey, error) {
+		for i := range keys {
+			if keys[i].state == StatePrimary {
+				keys[i].state = StateDecrypt
+			}
+		}
+		return append(keys, fresh), nil
+	})
+}
+
+// Disable takes a key out of use: what it wrapped does not open any more. The
+// primary key is refused with lanyard.ErrConflict, an unknown id with
+// lanyard.ErrNotFound.
+func (r *Ring) Disable(id string) error {
+	return r.setState(id, StateDisabled)
+}
+
+// Enable lets a disabled key unwrap again.
+func (r *Ring) Enable(id string) error {
+	return r.setState(id, StateDecrypt)
+}
+
+func (r *Ring) setState(id string, state State) error {
+	return r.change(string(state), func(keys []ringKey) ([]ringKey, error) {
+		i := slices.IndexFunc(keys, func(k ringKey) bool { return k.id == id })
+		switch {
+		case i < 0:
+			return nil, lanyard.ErrNotFound
+		case keys[i].state == StatePrimary:
+			return nil, lanyard.ErrConflict
+		}
+		keys[i].state = state
+		return keys, nil
+	})
+}
+
+// change reads the file anew, changes the ring and replaces the file, while it
+// holds the lock that other processes' changes take too.
+func (r *Ring) change(what string, f func([]ringKey) ([]ringKey, error)) error {
+	unlock, err := lock(r.path)
+	if err != nil {
+		return failed(what, r.path, err)
+	}
+	defer unlock()
+	keys, err := read(r.path, r.passphrase)
+	if err == nil {
+		keys, err = f(keys)
+	}
+	if err != nil {
+		return failed(what, r.path, err)
+	}
+	raw, err := format(keys, r.passphrase)
+	if err == nil {
+		err = replace(r.path, raw)
+	}
+	if err != nil {
+		return failed(what, r.path, err)
+	}
+	r.set(keys)
+	return nil
+}
+
+func (r *Ring) primary() ringKey {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i := slices.IndexFunc(r.keys, func(k ringKey) bool { return k.state == StatePrimary })
+	return r.keys[i] // every ring that was read or made has one
+}
+
+// key finds a key that may unwrap. An unknown id may be new: another process
+// rotated the ring.
+func (r *Ring) key(id string) (ringKey, error) {
+	k, known := r.lookup(id)
+	if !known && len(id) == keyIDLen {
+		if err := r.reload(); err != nil {
+			return ringKey{}, fmt.Errorf("%w: %w", lanyard.ErrUnavailable, err)
+		}
+		k, known = r.lookup(id)
+	}
+	if !known || k.state == StateDisabled {
+		return ringKey{}, crypto.ErrUnknownKey
+	}
+	return k, nil
+}
+
+func (r *Ring) lookup(id string) (ringKey, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	i := slices.IndexFunc(r.keys, func(k ringKey) bool { return k.id == id })
+	if i < 0 {
+		return ringKey{}, false
+	}
+	return r.keys[i], true
+}
+
+func (r *Ring) reload() error {
+	keys, err := read(r.path, r.passphrase)
+	if err != nil {
+		return err
+	}
+	r.set(keys)
+	return nil
+}
+
+func (r *Ring) set(keys []ringKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = keys
+}
+
+// wrapData binds a wrapped key to the ring's key and to the caller's binding;
+// an id has a fixed length, so the two cannot run into each other.
+func wrapData(id string, binding []byte) []byte {
+	return append([]byte("lanyard/keyring/wrap/v1\x00"+id), binding...)
+}
+
+func failed(what, path string, err error) error {
+	return fmt.Errorf("keyring: %s %s: %w", what, path, err)
+}
