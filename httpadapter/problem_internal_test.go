@@ -1,0 +1,35 @@
+package httpadapter
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aichub/lanyard/providertoken"
+)
+
+// Every problem's type is an address in this document.
+func TestProblemsAreDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/reference/problems.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := map[string]int{}
+	for code, kind := range problemTypes {
+		codes[code] = kind.status
+	}
+	for _, v := range []providertoken.Verdict{
+		providertoken.VerdictInvalid, providertoken.VerdictExpired, providertoken.VerdictInsufficientScope,
+		providertoken.VerdictWrongInstance, providertoken.VerdictRateLimited, providertoken.VerdictUnreachable,
+	} {
+		codes[string(v)] = problem{Code: string(v)}.status()
+	}
+	for code, status := range codes {
+		row := fmt.Sprintf("| <a id=%q></a>`%s` | %d | ", code, code, status)
+		if !strings.Contains(string(text), row) {
+			t.Errorf("docs/reference/problems.md lacks %q", row)
+		}
+	}
+}
