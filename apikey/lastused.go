@@ -113,9 +113,9 @@ func (u *useLog) run(ctx context.Context) {
 func (u *useLog) flushSoon(ctx context.Context) { u.flushWithin(ctx, listTimeout) }
 
 func (u *useLog) flushWithin(ctx context.Context, timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	flushing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := u.flush(ctx); err != nil {
+	if err := u.flush(flushing); err != nil && ctx.Err() == nil {
 		u.logger.WarnContext(ctx, "uses of api keys were not stored", slog.String("outcome", telemetry.Outcome(err)))
 	}
 }

@@ -3,8 +3,10 @@ package profile
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/internal/telemetry"
 )
 
 // Active returns nil, or lanyard.ErrDeactivated for a deactivated owner.
@@ -88,10 +90,10 @@ func (s *Service) Erase(ctx context.Context, owner lanyard.Owner) (err error) {
 	return nil
 }
 
-// tellOwnerChanged runs the host's hook after a change that stands. What the
-// hook says is not known to be fit for a caller, so only that it failed is told.
+// tellOwnerChanged runs the host's hook after a change that stands.
 func (s *Service) tellOwnerChanged(ctx context.Context) error {
 	if err := s.ownerChanged(ctx); err != nil {
+		s.logger.WarnContext(ctx, "caches were not told that an owner changed", slog.String("outcome", telemetry.Outcome(err)))
 		return fmt.Errorf("done, but caches were not told: %w: %w", lanyard.ErrUnavailable, err)
 	}
 	return nil

@@ -55,6 +55,7 @@ type Service struct {
 	ownerChanged func(context.Context) error
 	onEvent      func(context.Context, lanyard.Event)
 	clock        func() time.Time
+	logger       *slog.Logger
 	spans        telemetry.Spans
 }
 
@@ -73,10 +74,13 @@ func NewService(st Store, o *Options) *Service {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
 	export, _ := st.(ExportStore)
 	return &Service{
 		store: st, export: export,
-		ownerChanged: opt.OwnerChanged, onEvent: opt.OnEvent, clock: opt.Now,
+		ownerChanged: opt.OwnerChanged, onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope),
 	}
 }
