@@ -145,7 +145,7 @@ func (h *Handler) createToken(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	fields, err1 := texts("fields", body.Fields)
+	fields, err1 := readTexts("fields", body.Fields)
 	secrets, err2 := secretTexts(body.Secrets)
 	if err := firstError(body.ProviderID.required("provider_id"), body.MethodID.notNull("method_id"),
 		body.Label.notNull("label"), body.ExpiresAt.notNull("expires_at"),
@@ -180,7 +180,7 @@ func (h *Handler) updateToken(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	fields, err1 := texts("fields", body.Fields)
+	fields, err1 := readTexts("fields", body.Fields)
 	secrets, err2 := secretTexts(body.Secrets)
 	if err := firstError(body.AllowUnverified.notNull("allow_unverified"), err1, err2); err != nil {
 		return answer{}, err
@@ -247,9 +247,9 @@ func (h *Handler) verifyToken(c *call) (answer, error) {
 	return answer{status: http.StatusOK, body: a}, nil
 }
 
-// texts reads an object of strings; null is refused, for the object and for
+// readTexts reads an object of strings; null is refused, for the object and for
 // each of its members.
-func texts(name string, m member[map[string]member[string]]) (map[string]string, error) {
+func readTexts(name string, m member[map[string]member[string]]) (map[string]string, error) {
 	if err := m.notNull(name); err != nil {
 		return nil, err
 	}
@@ -271,7 +271,7 @@ func texts(name string, m member[map[string]member[string]]) (map[string]string,
 }
 
 func secretTexts(m member[map[string]member[string]]) (map[string]lanyard.Secret, error) {
-	plain, err := texts("secrets", m)
+	plain, err := readTexts("secrets", m)
 	if plain == nil || err != nil {
 		return nil, err
 	}

@@ -1,0 +1,336 @@
+package httpadapter
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+)
+
+func (p *page) showKeys(q *pageCall) error {
+	type row struct {
+		ID, Name, Hint    string
+		Scopes            []string
+		Created           *timeView
+		LastUsed, Expires *timeView
+		Badge             *badge
+	}
+	keys, err := p.h.config.APIKeys.Keys(q.r.Context(), q.caller.Owner)
+	if err != nil {
+		return err
+	}
+	var content struct{ Keys []row }
+	for _, k := range keys {
+		content.Keys = append(content.Keys, row{
+			ID: k.ID, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Created: q.when(k.CreatedAt),
+			LastUsed: q.when(k.LastUsedAt), Expires: q.until(k.ExpiresAt), Badge: p.keyBadge(q, k),
+		})
+	}
+	return p.render(q, "keys", p.view(q, p.text.say("keys.title"), content))
+}
+
+func (p *page) keyBadge(q *pageCall, k apikey.Key) *badge {
+	switch k.Status {
+	case apikey.StatusExpired:
+		return &badge{Tone: "bad", Text: p.text.say("keys.expired")}
+	case apikey.StatusExpiring:
+		return &badge{Tone: "warn", Text: p.expiresIn(q, "keys", k.ExpiresAt)}
+	}
+	return nil
+}
+
+// expiresIn says how many days are left, of a key or a connection.
+func (p *page) expiresIn(q *pageCall, what string, t time.Time) string {
+	days := q.daysUntil(t.Add(-time.Second), p.h.config.Now())
+	if days <= 0 {
+		return p.text.say(what + ".expires_today")
+	}
+	return p.text.say(what+".expires_in", "N", days)
+}
+
+// The choices of a key's life, in days; after the last one stand a date of the
+// user's own and never.
+var lifeChoices = []struct {
+	value string
+	days  int
+}{{"30", 30}, {"60", 60}, {"90", 90}, {"365", 365}}
+
+const defaultLife = "90"
+
+// keyForm is what the form for a new key holds.
+type keyForm struct {
+	nonce, name, expiry, date string
+	scopes                    []string
+}
+
+func (p *page) showKeyNew(q *pageCall) error {
+	f := keyForm{nonce: lanyard.NewID(), expiry: defaultLife}
+	return p.render(q, "key_new", p.keyFormView(q, f, formErrors{}))
+}
+
+func (p *page) keyFormView(q *pageCall, f keyForm, errs formErrors) view {
+	type choice struct {
+		ID, Value, Label, Result string
+		Chosen                   bool
+	}
+	now := p.h.config.Now()
+	content := struct {
+		Nonce                    string
+		Name                     input
+		Choices                  []choice
+		CustomChosen             bool
+		Custom, Tomorrow         string
+		ExpiryError, CustomError string
+		Scopes                   []choice
+	}{
+		Nonce: f.nonce,
+		Name: input{
+			ID: "name", Name: "name", Label: p.text.say("key_new.name"), Type: "text", Value: f.name,
+			Hint: p.text.say("key_new.name_hint"), Placeholder: p.text.say("key_new.name_example"),
+			Autocomplete: "off", Required: true, Error: errs.byField["name"], Focus: len(errs.summary) == 0,
+		},
+		CustomChosen: f.expiry == "custom", Custom: f.date,
+		Tomorrow:    now.In(q.zone()).AddDate(0, 0, 1).Format(time.DateOnly),
+		ExpiryError: errs.byField["expires_at"],
+	}
+	if content.CustomChosen {
+		content.CustomError = content.ExpiryError
+	}
+	for _, c := range lifeChoices {
+		label := p.text.say("key_new.days", "N", c.days)
+		if c.days == 365 {
+			label = p.text.say("key_new.year")
+		}
+		content.Choices = append(content.Choices, choice{
+			ID: "expiry-" + c.value, Value: c.value, Label: label, Chosen: f.expiry == c.value,
+			Result: p.text.say("key_new.until", "Date", q.day(q.endOfDay(now, c.days).Add(-time.Second))),
+		})
+	}
+	content.Choices = append(content.Choices, choice{
+		ID: "expiry-never", Value: "never", Label: p.text.say("key_new.never"),
+		Result: p.text.say("key_new.never_hint"), Chosen: f.expiry == "never",
+	})
+	for i, scope := range p.h.config.APIKeys.Scopes() {
+		content.Scopes = append(content.Scopes, choice{
+			ID: fmt.Sprint("scope-", i), Value: scope, Label: scope, Chosen: contains(f.scopes, scope),
+		})
+	}
+	return p.view(q, p.text.say("key_new.title"), content)
+}
+
+// endOfDay is when the day that many days from now ends, in the user's zone.
+func (q *pageCall) endOfDay(now time.Time, days int) time.Time {
+	return midnight(now.In(q.zone())).AddDate(0, 0, days+1)
+}
+
+// expiry reads the choice. A key lives to the end of the day it names.
+func (p *page) expiry(q *pageCall, f keyForm) (time.Time, error) {
+	now := p.h.config.Now()
+	for _, c := range lifeChoices {
+		if f.expiry == c.value {
+			return q.endOfDay(now, c.days), nil
+		}
+	}
+	switch f.expiry {
+	case "never":
+		return time.Time{}, nil
+	case "custom":
+		day, err := time.ParseInLocation(time.DateOnly, f.date, q.zone())
+		if err == nil && day.AddDate(0, 0, 1).After(now) {
+			return day.AddDate(0, 0, 1), nil
+		}
+		return time.Time{}, errors.New(p.text.say("key_new.error_date"))
+	}
+	return time.Time{}, errors.New(p.text.say("key_new.error_expiry"))
+}
+
+func (p *page) createKey(q *pageCall) error {
+	f := keyForm{
+		nonce: q.form.Get("nonce"), name: q.form.Get("name"), expiry: q.form.Get("expiry"),
+		date: q.form.Get("expires_on"), scopes: q.form["scope"],
+	}
+	if !possibleID(f.nonce) {
+		return errProblem{problem{Code: codeMalformed}}
+	}
+	expires, badDate := p.expiry(q, f)
+	if badDate != nil {
+		var errs formErrors
+		errs.add("expires_at", badDate.Error())
+		errs.summary[0].Field = "expiry-custom"
+		return p.refuse(q, "key_new", p.keyFormView(q, f, errs), errs)
+	}
+	made, err := p.h.config.APIKeys.Create(q.r.Context(), q.caller.Owner, apikey.CreateRequest{
+		Name: f.name, ExpiresAt: expires, Scopes: f.scopes, IdempotencyKey: "form:" + f.nonce,
+	})
+	switch {
+	case err == nil && made.Replayed:
+		return p.showReplayed(q, made.Key.Name, made.Key.ID)
+	case err == nil:
+		return p.reveal(q, made)
+	case errors.Is(err, apikey.ErrIdempotencyMismatch), errors.Is(err, lanyard.ErrConflict):
+		return p.showReplayed(q, "", "")
+	case errors.Is(err, lanyard.ErrLimit):
+		var errs formErrors
+		errs.say(http.StatusConflict, p.text.say("key_new.error_limit", "N", p.h.config.APIKeys.Limit()))
+		return p.refuse(q, "key_new", p.keyFormView(q, f, errs), errs)
+	}
+	errs, mine := p.formErrors(err, map[string]string{
+		"name": p.text.say("key_new.name"), "expires_at": p.text.say("key_new.expiry"), "scopes": p.text.say("key_new.scopes"),
+	})
+	if !mine {
+		return err
+	}
+	return p.refuse(q, "key_new", p.keyFormView(q, f, errs), errs)
+}
+
+// reveal shows a new key, once: the page is the answer to the POST, so it has
+// no address to come back to.
+func (p *page) reveal(q *pageCall, made apikey.Created) error {
+	v := p.view(q, p.text.say("reveal.title"), struct {
+		Name, Key string
+		Expires   *timeView
+		Snippets  snippets
+	}{
+		Name: made.Key.Name, Key: made.Secret.Reveal(), Expires: q.until(made.Key.ExpiresAt),
+		Snippets: p.snippets(q, made.Secret.Reveal()),
+	})
+	v.Status = http.StatusCreated
+	return p.render(q, "key_reveal", v)
+}
+
+// showReplayed answers a form that has made its key already.
+func (p *page) showReplayed(q *pageCall, name, id string) error {
+	return p.render(q, "key_replayed", p.view(q, p.text.say("replayed.title"), struct{ Name, ID string }{name, id}))
+}
+
+// snippets fills a key into code; "" takes it from the environment.
+func (p *page) snippets(q *pageCall, key string) snippets {
+	const call = "api/v1/whoami"
+	prefix := p.h.config.APIKeys.Prefix()
+	return snippets{
+		Key: key, Variable: strings.ToUpper(prefix) + "_API_KEY", Placeholder: p.text.say("docs.placeholder"),
+		Path: q.base + call, URL: mountURL(q.r) + call,
+	}
+}
+
+// mountURL is the address of the mount as this request shows it. A proxy may
+// hide the real one; with script the page asks the browser.
+func mountURL(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	full, _, _ := strings.Cut(r.RequestURI, "?")
+	prefix := strings.TrimSuffix(full, strings.TrimPrefix(r.URL.EscapedPath(), "/"))
+	return scheme + "://" + r.Host + prefix
+}
+
+func (p *page) showKeyRename(q *pageCall) error {
+	k, err := p.h.config.APIKeys.Key(q.r.Context(), q.caller.Owner, q.id)
+	if err != nil {
+		return err
+	}
+	return p.render(q, "key_rename", p.renameForm(q, k, k.Version, k.Name, formErrors{}))
+}
+
+func (p *page) renameForm(q *pageCall, k apikey.Key, version int64, name string, errs formErrors) view {
+	return p.view(q, p.text.say("key_rename.title", "Name", k.Name), struct {
+		ID, Hint string
+		Version  int64
+		Name     input
+	}{
+		ID: k.ID, Hint: k.Hint, Version: version,
+		Name: input{
+			ID: "name", Name: "name", Label: p.text.say("key_new.name"), Type: "text", Value: name,
+			Autocomplete: "off", Required: true, Error: errs.byField["name"], Focus: len(errs.summary) == 0,
+		},
+	})
+}
+
+func (p *page) renameKey(q *pageCall) error {
+	version, err := q.version()
+	if err != nil {
+		return err
+	}
+	name := q.form.Get("name")
+	_, err = p.h.config.APIKeys.Rename(q.r.Context(), q.caller.Owner, q.id, version, name)
+	if err == nil {
+		return q.done("api-keys", "key-renamed")
+	}
+	errs, mine := p.formErrors(staleForm(err), map[string]string{"name": p.text.say("key_new.name")})
+	if !mine {
+		return err
+	}
+	k, readErr := p.h.config.APIKeys.Key(q.r.Context(), q.caller.Owner, q.id)
+	if readErr != nil {
+		return readErr
+	}
+	// The form now names the version there is: saving again replaces it.
+	return p.refuse(q, "key_rename", p.renameForm(q, k, k.Version, name, errs), errs)
+}
+
+// deletion is the page that asks before something is deleted.
+type deletion struct {
+	Action, Warning, Submit, Back string
+	Version                       int64
+	Facts                         []fact
+}
+
+// fact is a line about what is there: a text, or a time.
+type fact struct {
+	Name, Text string
+	Time       *timeView
+	Code       bool
+}
+
+func (p *page) showKeyDelete(q *pageCall) error { return p.askKeyDelete(q, formErrors{}) }
+
+func (p *page) askKeyDelete(q *pageCall, errs formErrors) error {
+	k, err := p.h.config.APIKeys.Key(q.r.Context(), q.caller.Owner, q.id)
+	if err != nil {
+		return err
+	}
+	used := fact{Name: p.text.say("keys.last_used"), Time: q.when(k.LastUsedAt), Text: p.text.say("keys.never_used")}
+	v := p.view(q, p.text.say("key_delete.title", "Name", k.Name), deletion{
+		Action: q.base + "api-keys/" + k.ID + "/delete", Back: q.base + "api-keys", Version: k.Version,
+		Warning: p.text.say("key_delete.warning"), Submit: p.text.say("key_delete.submit", "Name", k.Name),
+		Facts: []fact{
+			{Name: p.text.say("key_delete.key"), Text: k.Hint + "…", Code: true},
+			{Name: p.text.say("keys.created"), Time: q.when(k.CreatedAt)}, used,
+		},
+	})
+	if len(errs.summary) > 0 {
+		return p.refuse(q, "delete", v, errs)
+	}
+	return p.render(q, "delete", v)
+}
+
+func (p *page) deleteKey(q *pageCall) error {
+	version, err := q.version()
+	if err != nil {
+		return err
+	}
+	err = p.h.config.APIKeys.Delete(q.r.Context(), q.caller.Owner, q.id, version)
+	if errors.Is(err, lanyard.ErrConflict) {
+		var errs formErrors
+		errs.say(http.StatusPreconditionFailed, p.text.say("key_delete.stale"))
+		return p.askKeyDelete(q, errs)
+	}
+	if err != nil {
+		return err
+	}
+	return q.done("api-keys", "key-deleted")
+}
+
+func contains(list []string, s string) bool {
+	for _, v := range list {
+		if v == s {
+			return true
+		}
+	}
+	return false
+}
