@@ -80,7 +80,7 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	}
 	// Asked only now: the answer to a repeated request does not change because
 	// the key it made has expired since.
-	if expired(k.ExpiresAt, now) {
+	if !r.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
 		return Created{}, &lanyard.InputError{Field: "expires_at", Code: lanyard.CodeInvalid, Message: "the time is not in the future"}
 	}
 	for attempt := 1; ; attempt++ {

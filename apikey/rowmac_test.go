@@ -1,0 +1,271 @@
+package apikey_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/store"
+	"github.com/aichub/lanyard/store/memory"
+)
+
+// newSigned returns a bench whose rows are signed, its key service and its log.
+func newSigned(t testing.TB) (*bench, *keyService, *bytes.Buffer) {
+	t.Helper()
+	st := memory.New()
+	sealer, ks := newSealer(t, st)
+	log := new(bytes.Buffer)
+	b := &bench{memory: st, store: &watched{Store: st}, clock: newClock(), heard: new(heard)}
+	b.Service = newService(t, b.store, &apikey.Options{
+		Prefix: "aic", Scopes: []string{"read", "write"}, Sealer: sealer,
+		Now: b.clock.now, OnEvent: b.heard.hear, Logger: slog.New(slog.NewJSONHandler(log, nil)),
+	})
+	return b, ks, log
+}
+
+const alarm = "api key row failed its integrity check"
+
+// Who can write the table cannot mint, widen, move or revive a key. Each column
+// that authorises is changed, and each change is refused with one alarm.
+func TestChangedRowsAreRefused(t *testing.T) {
+	t.Parallel()
+	b, _, log := newSigned(t)
+	key, token := b.create(t, ana, apikey.CreateRequest{Scopes: []string{"read"}, ExpiresAt: start.Add(time.Hour)})
+	_, other := b.create(t, bob, apikey.CreateRequest{Scopes: []string{"read"}, ExpiresAt: start.Add(time.Hour)})
+	var bobs store.APIKey
+	b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+		bobs = row.Key
+		return row, err
+	}
+	b.wantGood(t, "the other key", other)
+
+	for what, change := range map[string]func(*store.APIKey){
+		"subject":       func(k *store.APIKey) { k.Owner.Subject = "bob" },
+		"tenant":        func(k *store.APIKey) { k.Owner.Tenant = "other" },
+		"owner shifted": func(k *store.APIKey) { k.Owner = lanyard.Owner{Tenant: "acmea", Subject: "na"} },
+		"more scopes":   func(k *store.APIKey) { k.Scopes = []string{"read", "write"} },
+		"other scopes":  func(k *store.APIKey) { k.Scopes = []string{"write"} },
+		"joined scopes": func(k *store.APIKey) { k.Scopes = []string{"re", "ad"} },
+		"no scopes":     func(k *store.APIKey) { k.Scopes = nil },
+		"created_at":    func(k *store.APIKey) { k.CreatedAt = k.CreatedAt.Add(time.Microsecond) },
+		"later expiry":  func(k *store.APIKey) { k.ExpiresAt = k.ExpiresAt.Add(time.Microsecond) },
+		"no expiry":     func(k *store.APIKey) { k.ExpiresAt = time.Time{} },
+		"no MAC":        func(k *store.APIKey) { k.MAC = nil },
+		"empty MAC":     func(k *store.APIKey) { k.MAC = []byte{} },
+		"short MAC":     func(k *store.APIKey) { k.MAC = k.MAC[:16] },
+		"one bit":       func(k *store.APIKey) { k.MAC = bytes.Clone(k.MAC); k.MAC[31] ^= 1 },
+		"another's MAC": func(k *store.APIKey) { k.MAC = bobs.MAC },
+		"id":            func(k *store.APIKey) { k.ID = bobs.ID },
+		"hash":          func(k *store.APIKey) { k.Hash = bobs.Hash },
+	} {
+		log.Reset()
+		b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+			change(&row.Key)
+			return row, err
+		}
+		b.wantRefused(t, "a row with changed "+what, token)
+		text := log.String()
+		if strings.Count(text, alarm) != 1 || !strings.Contains(text, `"level":"ERROR"`) || !strings.Contains(text, key.ID) {
+			t.Errorf("a row with changed %s logged %q, want one alarm that names the key", what, text)
+		}
+		if strings.Contains(text, token[14:44]) {
+			t.Errorf("the alarm about changed %s shows the secret", what)
+		}
+	}
+
+	// What authorises nothing may change.
+	for what, change := range map[string]func(*store.APIKey){
+		"name":         func(k *store.APIKey) { k.Name = "x" },
+		"hint":         func(k *store.APIKey) { k.Hint = "x" },
+		"version":      func(k *store.APIKey) { k.Version++ },
+		"scope order":  func(k *store.APIKey) { k.Scopes = []string{"read"} },
+		"last used at": func(k *store.APIKey) { k.LastUsedAt = start },
+	} {
+		log.Reset()
+		b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+			change(&row.Key)
+			return row, err
+		}
+		b.wantGood(t, "a row with another "+what, token)
+		if log.Len() > 0 {
+			t.Errorf("a row with another %s logged %q", what, log)
+		}
+	}
+}
+
+// A row is signed from creation to grave, and the tombstone's MAC is no good
+// for the living.
+func TestDeletedRowsStayDeleted(t *testing.T) {
+	t.Parallel()
+	for name, keyServiceDown := range map[string]bool{"signed tombstone": false, "unsigned tombstone": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, ks, log := newSigned(t)
+			key, token := b.create(t, ana, apikey.CreateRequest{})
+			b.wantGood(t, "a signed key", token)
+
+			// Another process, which has not read the key of the MACs yet.
+			sealer, otherKS := newSealer(t, b.memory)
+			ks.down.Store(keyServiceDown)
+			otherKS.down.Store(keyServiceDown)
+			other := newService(t, b.memory, &apikey.Options{Prefix: "aic", Sealer: sealer, Now: b.clock.now})
+			if err := other.Delete(t.Context(), ana, key.ID, 0); err != nil {
+				t.Fatalf("Delete() = %v, want nil: the key service keeps nobody from deleting", err)
+			}
+			row, err := b.memory.APIKeyByID(t.Context(), key.ID)
+			if err != nil || (len(row.MAC) == 0) != keyServiceDown {
+				t.Fatalf("the tombstone has a MAC of %d bytes (%v), key service down: %t", len(row.MAC), err, keyServiceDown)
+			}
+
+			b.wantRefused(t, "a deleted key", token)
+			if log.Len() > 0 {
+				t.Errorf("a deleted key logged %q, want no alarm", log)
+			}
+			b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+				row.Key.DeletedAt = time.Time{} // as who writes the table would
+				return row, err
+			}
+			b.wantRefused(t, "a revived key", token)
+			if strings.Count(log.String(), alarm) != 1 {
+				t.Errorf("a revived key logged %q, want one alarm", log)
+			}
+		})
+	}
+}
+
+// The order is deleted, MAC, owner, expiry: whatever else is wrong with a row
+// that is not ours, the operator hears of it.
+func TestAlarmComesBeforeOwnerAndExpiry(t *testing.T) {
+	t.Parallel()
+	b, _, log := newSigned(t)
+	_, token := b.create(t, ana, apikey.CreateRequest{ExpiresAt: start.Add(time.Hour)})
+	b.clock.advance(2 * time.Hour)
+	b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+		row.Owner.DeactivatedAt = start
+		row.Key.MAC = nil
+		return row, err
+	}
+	b.wantRefused(t, "expired, deactivated and forged", token)
+	if strings.Count(log.String(), alarm) != 1 {
+		t.Errorf("logged %q, want one alarm", log)
+	}
+}
+
+// A key service that is down is no verdict on a token, and lets no key be made.
+func TestKeyServiceDown(t *testing.T) {
+	t.Parallel()
+	b, ks, log := newSigned(t)
+	key, token := b.create(t, ana, apikey.CreateRequest{})
+	sealer, otherKS := newSealer(t, b.memory)
+	otherKS.down.Store(true)
+	other := newService(t, b.memory, &apikey.Options{Prefix: "aic", Sealer: sealer, Now: b.clock.now})
+
+	if _, err := other.Verify(t.Context(), token); !errors.Is(err, lanyard.ErrUnavailable) || errors.Is(err, lanyard.ErrUnauthenticated) {
+		t.Errorf("Verify() = %v, want ErrUnavailable", err)
+	}
+	if err := other.Check(t.Context()); !errors.Is(err, lanyard.ErrUnavailable) {
+		t.Errorf("Check() = %v, want ErrUnavailable", err)
+	}
+	before := len(b.history(t, ana))
+	if _, err := other.Create(t.Context(), ana, apikey.CreateRequest{Name: "x"}); !errors.Is(err, lanyard.ErrUnavailable) {
+		t.Errorf("Create() = %v, want ErrUnavailable", err)
+	}
+	if _, err := other.Rotate(t.Context(), ana, key.ID, apikey.RotateRequest{}); !errors.Is(err, lanyard.ErrUnavailable) {
+		t.Errorf("Rotate() = %v, want ErrUnavailable", err)
+	}
+	if n := len(b.history(t, ana)); n != before {
+		t.Errorf("what failed left %d events", n-before)
+	}
+	otherKS.down.Store(false)
+	if _, err := other.Verify(t.Context(), token); err != nil {
+		t.Errorf("Verify() after the key service recovered = %v, want nil", err)
+	}
+
+	// Who has the key of the MACs needs the key service no more.
+	ks.down.Store(true)
+	b.wantGood(t, "while the key service is down", token)
+	if log.Len() > 0 {
+		t.Errorf("logged %q, want nothing", log)
+	}
+}
+
+// No change of a key makes a forged row good.
+func TestForgedRowsAreNotSigned(t *testing.T) {
+	t.Parallel()
+	b, _, log := newSigned(t)
+	// An unsigned row, as an insider would insert it.
+	forger := newService(t, b.memory, &apikey.Options{Prefix: "aic", Scopes: []string{"write"}, Now: b.clock.now})
+	forged, err := forger.Create(t.Context(), ana, apikey.CreateRequest{Name: "x", Scopes: []string{"write"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := forged.Secret.Reveal()
+
+	if _, err := b.Rotate(t.Context(), ana, forged.Key.ID, apikey.RotateRequest{Grace: time.Hour}); !errors.Is(err, lanyard.ErrForbidden) {
+		t.Errorf("Rotate() of a forged row = %v, want ErrForbidden", err)
+	}
+	if strings.Count(log.String(), alarm) != 1 {
+		t.Errorf("Rotate() of a forged row logged %q, want one alarm", log)
+	}
+	if _, err := b.Rename(t.Context(), ana, forged.Key.ID, 0, "y"); err != nil {
+		t.Errorf("Rename() of a forged row = %v, want nil: a name authorises nothing", err)
+	}
+	b.wantRefused(t, "a forged row that was renamed", token)
+	if err := b.Delete(t.Context(), ana, forged.Key.ID, 0); err != nil {
+		t.Errorf("Delete() of a forged row = %v, want nil", err)
+	}
+	b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+		row.Key.DeletedAt = time.Time{}
+		return row, err
+	}
+	b.wantRefused(t, "a forged row that was deleted and revived", token)
+}
+
+// Renaming and rotating leave a row that verifies.
+func TestChangedKeysStaySigned(t *testing.T) {
+	t.Parallel()
+	b, _, log := newSigned(t)
+	key, token := b.create(t, ana, apikey.CreateRequest{Scopes: []string{"write", "read"}})
+	if _, err := b.Rename(t.Context(), ana, key.ID, 0, "y"); err != nil {
+		t.Fatal(err)
+	}
+	b.wantGood(t, "renamed", token)
+	rotated, err := b.Rotate(t.Context(), ana, key.ID, apikey.RotateRequest{Grace: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantGood(t, "rotated, in its grace", token)
+	b.wantGood(t, "the successor", rotated.Secret.Reveal())
+	if err := b.Check(t.Context()); err != nil {
+		t.Errorf("Check() = %v, want nil", err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("logged %q, want nothing", log)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	if err := b.Check(t.Context()); err != nil {
+		t.Errorf("Check() = %v, want nil", err)
+	}
+	if err := b.Refresh(t.Context()); err != nil {
+		t.Errorf("Refresh() = %v, want nil", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Check(ctx); !errors.Is(err, lanyard.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("Check() with a cancelled context = %v, want ErrUnavailable and context.Canceled", err)
+	}
+	_ = b.memory.Close()
+	if err := b.Check(t.Context()); !errors.Is(err, lanyard.ErrUnavailable) {
+		t.Errorf("Check() on a closed store = %v, want ErrUnavailable", err)
+	}
+}
