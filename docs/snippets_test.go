@@ -45,7 +45,7 @@ var _ = func(vault, ring crypto.Secrets, st store.Store) error {
 	return sealer.Check(context.Background())
 }
 
-var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession http.Handler) http.Handler {
+var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(http.Handler) http.Handler) http.Handler {
 	api := httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Else: requireSession})(hostAPI)
 	return api
 }
