@@ -3,6 +3,9 @@
 LINT_VERSION := v2.15.0
 CACHE := $(shell dirname "$$(go env GOCACHE)")/lanyard
 LINT := $(CACHE)/golangci-lint-$(LINT_VERSION)/golangci-lint
+ifeq ($(shell golangci-lint version --short 2>/dev/null),$(LINT_VERSION:v%=%))
+LINT := $(shell command -v golangci-lint)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help test lint fuzz bench cover docs screenshot clean

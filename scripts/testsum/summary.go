@@ -199,7 +199,7 @@ func (s *summary) report(required string) bool {
 		s.print(fmt.Sprintf("  %-38s %s", store.title, s.stores[store.name]))
 	}
 	if s.server != "" {
-		s.print("  PostgreSQL was " + s.server)
+		s.print("  with " + s.server)
 	}
 	for _, skip := range s.skips {
 		s.print("skipped " + skip)

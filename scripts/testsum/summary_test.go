@@ -35,7 +35,7 @@ func TestSummary(t *testing.T) {
 		{name: "a subtest named after the store", in: `{"Action":"pass","Package":"x","Test":"TestA/Postgres/b"}` + "\n",
 			require: "postgres", ok: true, last: "1 passed, 0 failed, 0 skipped"},
 		{name: "which server", in: "postgres: using PostgreSQL 15, a throwaway\n" + pass, ok: true,
-			last: "1 passed, 0 failed, 0 skipped", contains: "PostgreSQL was PostgreSQL 15, a throwaway"},
+			last: "1 passed, 0 failed, 0 skipped", contains: "with PostgreSQL 15, a throwaway"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
