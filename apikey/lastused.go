@@ -29,7 +29,7 @@ const (
 // out his new key; never more than once a second. What a store did not take is
 // kept for the next time. A process that is killed loses 15 seconds.
 type useLog struct {
-	store  store.APIKeys
+	store  useStore
 	logger *slog.Logger
 
 	mu    sync.Mutex
@@ -42,8 +42,13 @@ type useLog struct {
 	stopped  chan struct{}
 }
 
+// useStore is what a useLog needs of a store.
+type useStore interface {
+	RecordKeyUse(ctx context.Context, uses []store.KeyUse) error
+}
+
 // newUseLog returns a useLog whose goroutine ends with close.
-func newUseLog(st store.APIKeys, logger *slog.Logger) *useLog {
+func newUseLog(st useStore, logger *slog.Logger) *useLog {
 	ctx, stop := context.WithCancel(context.Background())
 	u := &useLog{
 		store: st, logger: logger,

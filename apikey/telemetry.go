@@ -26,7 +26,10 @@ const (
 )
 
 // verifications counts verifications by outcome.
-type verifications struct{ counter metric.Int64Counter }
+type verifications struct {
+	counter metric.Int64Counter
+	by      map[string][]metric.AddOption // made once: Verify is called for every request
+}
 
 func newVerifications(mp metric.MeterProvider) (verifications, error) {
 	if mp == nil {
@@ -34,11 +37,19 @@ func newVerifications(mp metric.MeterProvider) (verifications, error) {
 	}
 	counter, err := mp.Meter(scope).Int64Counter("lanyard.apikey.verifications",
 		metric.WithDescription("Verifications of API keys, by outcome."), metric.WithUnit("{verification}"))
-	return verifications{counter}, err
+	v := verifications{counter: counter, by: make(map[string][]metric.AddOption)}
+	for _, outcome := range []string{
+		outcomeOK, outcomeMalformed, outcomeUnknown, outcomeDeleted, outcomeIntegrity,
+		outcomeDeactivated, outcomeExpired, outcomeUnavailable, outcomeClosed,
+	} {
+		set := attribute.NewSet(telemetry.OutcomeKey.String(outcome))
+		v.by[outcome] = []metric.AddOption{metric.WithAttributeSet(set)}
+	}
+	return v, err
 }
 
 func (v verifications) add(ctx context.Context, outcome string) {
-	v.counter.Add(ctx, 1, metric.WithAttributes(telemetry.OutcomeKey.String(outcome)))
+	v.counter.Add(ctx, 1, v.by[outcome]...)
 }
 
 // keyID is the attribute that names a key. An id that no key can have may be

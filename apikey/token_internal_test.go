@@ -99,8 +99,8 @@ func FuzzAPIKeyParse(f *testing.F) {
 	prefixes := []string{"aic", "a", "a_b", "eight_ch"}
 	pattern := regexp.MustCompile(`^(?:aic|a|a_b|eight_ch)_[0-9A-Za-z]{46}$`)
 	for _, prefix := range prefixes {
-		f.Add("aic_" + "4fJr0c9wTq" + strings.Repeat("s", 30) + checksum("aic_4fJr0c9wTq"+strings.Repeat("s", 30)))
-		f.Add(newToken(prefix).text)
+		body := prefix + "_4fJr0c9wTq" + strings.Repeat("s", 30)
+		f.Add(body + checksum(body))
 	}
 	for _, text := range []string{"", "_", "aic_", strings.Repeat("_", 50), strings.Repeat("é", 25), "aic_" + strings.Repeat("0", 46)} {
 		f.Add(text)

@@ -1,0 +1,293 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/store/memory"
+)
+
+// newTimed returns a bench for a synctest bubble: its clock is the bubble's.
+func newTimed(t *testing.T) *bench {
+	t.Helper()
+	st := memory.New()
+	b := &bench{memory: st, store: &watched{Store: st}, heard: new(heard)}
+	b.Service = newService(t, b.store, &apikey.Options{OnEvent: b.heard.hear})
+	return b
+}
+
+// used is when the store says that a key was last used. It asks the store
+// behind the service, which would flush.
+func (b *bench) used(t *testing.T, id string) time.Time {
+	t.Helper()
+	k, err := b.memory.APIKey(t.Context(), ana, id)
+	if err != nil {
+		t.Fatalf("APIKey() = %v, want nil", err)
+	}
+	return k.LastUsedAt
+}
+
+// A key's first use is stored at once, in the background; further ones every 15
+// seconds, however many they are.
+func TestLastUsedIsStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		if !b.used(t, key.ID).IsZero() {
+			t.Error("a key that was never used has a time of use")
+		}
+		first := time.Now()
+		b.wantGood(t, "first use", token)
+		synctest.Wait()
+		if got := b.used(t, key.ID); !got.Equal(first) {
+			t.Errorf("after its first use the key was last used at %v, want %v", got, first)
+		}
+
+		for range 10_000 {
+			b.wantGood(t, "further use", token)
+		}
+		time.Sleep(2 * time.Second)
+		b.wantGood(t, "last use", token)
+		last := time.Now()
+		synctest.Wait()
+		if got, n := b.used(t, key.ID), b.store.uses.Load(); !got.Equal(first) || n != 1 {
+			t.Errorf("before 15 seconds: used at %v after %d calls of the store, want %v after 1", got, n, first)
+		}
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if got, n := b.used(t, key.ID), b.store.uses.Load(); !got.Equal(last) || n != 2 {
+			t.Errorf("after 15 seconds: used at %v after %d calls of the store, want %v after 2", got, n, last)
+		}
+		time.Sleep(time.Hour)
+		if n := b.store.uses.Load(); n != 2 {
+			t.Errorf("%d calls of the store while nothing was used, want 2", n)
+		}
+	})
+}
+
+// First uses of many keys do not become many calls: at most one a second.
+func TestLastUsedOncePerSecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		var tokens []string
+		for range 40 {
+			_, token := b.create(t, ana, apikey.CreateRequest{})
+			tokens = append(tokens, token)
+		}
+		began := time.Now()
+		for _, token := range tokens {
+			b.wantGood(t, "first use", token)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if seconds, n := int64(time.Since(began).Seconds()), b.store.uses.Load(); n > seconds+1 || n < 2 {
+			t.Errorf("%d calls of the store in %d seconds, want at most one a second", n, seconds)
+		}
+	})
+}
+
+// What is marked is stored before this process lists, and on Close.
+func TestLastUsedBeforeLists(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, "first use", token)
+		synctest.Wait()
+		for range 3 {
+			time.Sleep(10 * time.Millisecond)
+			b.wantGood(t, "use", token)
+			now := time.Now()
+			keys, err := b.Keys(t.Context(), ana)
+			if err != nil || !keys[0].LastUsedAt.Equal(now) {
+				t.Errorf("Keys() = %v, %v, want a key used at %v", keys, err, now)
+			}
+			time.Sleep(10 * time.Millisecond)
+			b.wantGood(t, "use", token)
+			now = time.Now()
+			if k, err := b.Key(t.Context(), ana, key.ID); err != nil || !k.LastUsedAt.Equal(now) {
+				t.Errorf("Key() = %v, %v, want a key used at %v", k, err, now)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+		b.wantGood(t, "use", token)
+		last := time.Now()
+		if err := b.Close(t.Context()); err != nil {
+			t.Fatalf("Close() = %v, want nil", err)
+		}
+		if got := b.used(t, key.ID); !got.Equal(last) {
+			t.Errorf("after Close the key was used at %v, want %v", got, last)
+		}
+	})
+}
+
+// Who was refused used nothing.
+func TestLastUsedOnlyWhenGood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{ExpiresAt: time.Now().Add(time.Hour)})
+		time.Sleep(2 * time.Hour)
+		b.wantRefused(t, "expired", token)
+		b.wantRefused(t, "mistyped", token+"x")
+		keys, err := b.Keys(t.Context(), ana)
+		if err != nil || !keys[0].LastUsedAt.IsZero() || keys[0].ID != key.ID {
+			t.Errorf("Keys() = %+v, %v, want a key that was never used", keys, err)
+		}
+		if n := b.store.uses.Load(); n != 0 {
+			t.Errorf("%d calls of the store, want none", n)
+		}
+	})
+}
+
+// While the store takes nothing, verification goes on; what was marked is
+// stored when it does again.
+func TestLastUsedWhenTheStoreFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		other, otherToken := b.create(t, ana, apikey.CreateRequest{})
+		var down atomic.Bool
+		down.Store(true)
+		b.store.onUse = func(context.Context) error {
+			if down.Load() {
+				return lanyard.ErrUnavailable
+			}
+			return nil
+		}
+		b.wantGood(t, "use", token)
+		once := time.Now()
+		time.Sleep(time.Second)
+		b.wantGood(t, "use of the other", otherToken)
+		time.Sleep(time.Minute)
+		b.wantGood(t, "use of the other", otherToken)
+		last := time.Now()
+		if keys, err := b.Keys(t.Context(), ana); err != nil || len(keys) != 2 {
+			t.Errorf("Keys() while uses cannot be stored = %v, %v, want the list", keys, err)
+		}
+		down.Store(false)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if got := b.used(t, key.ID); !got.Equal(once) {
+			t.Errorf("the key was used at %v, want %v, kept while the store was down", got, once)
+		}
+		if got := b.used(t, other.ID); !got.Equal(last) {
+			t.Errorf("the other was used at %v, want %v", got, last)
+		}
+	})
+}
+
+// A store that hangs delays no verification, a list by two seconds, and Close
+// no longer than its context allows.
+func TestLastUsedWhenTheStoreHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		_, otherToken := b.create(t, ana, apikey.CreateRequest{})
+		b.store.onUse = func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		began := time.Now()
+		b.wantGood(t, "use", token)
+		synctest.Wait() // the flush hangs
+		for range 100 {
+			b.wantGood(t, "use", token)
+			b.wantGood(t, "use", otherToken)
+		}
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("verifications waited %v for a store that hangs", waited)
+		}
+		if _, err := b.Keys(t.Context(), ana); err != nil || time.Since(began) != 2*time.Second {
+			t.Errorf("Keys() = %v after %v, want the list after 2 seconds", err, time.Since(began))
+		}
+		began = time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := b.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != 3*time.Second {
+			t.Errorf("Close() = %v after %v, want its context's end", err, time.Since(began))
+		}
+	})
+}
+
+// A store that panics takes down neither the host nor the goroutine.
+func TestLastUsedWhenTheStorePanics(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		panics := true
+		b.store.onUse = func(context.Context) error {
+			if panics {
+				panics = false
+				panic("a store of the host")
+			}
+			return nil
+		}
+		b.wantGood(t, "use", token)
+		at := time.Now()
+		time.Sleep(16 * time.Second)
+		synctest.Wait()
+		if got := b.used(t, key.ID); !got.Equal(at) {
+			t.Errorf("the key was used at %v, want %v", got, at)
+		}
+	})
+}
+
+// Time of use never goes back, whatever clocks do.
+func TestLastUsedIsMonotonic(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	_, token := b.create(t, ana, apikey.CreateRequest{})
+	for _, at := range []time.Duration{time.Hour, 0, 30 * time.Minute} {
+		b.clock.set(start.Add(at))
+		b.wantGood(t, "use", token)
+		b.wantGood(t, "use", token)
+	}
+	keys, err := b.Keys(t.Context(), ana)
+	if err != nil || !keys[0].LastUsedAt.Equal(start.Add(time.Hour)) {
+		t.Errorf("Keys() = %+v, %v, want the latest use", keys, err)
+	}
+}
+
+// Two processes that use the same keys never take each other's times away.
+func TestLastUsedByTwoProcesses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	var tokens []string
+	for range 5 {
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		tokens = append(tokens, token)
+	}
+	latest := start.Add(time.Hour)
+	early := newService(t, b.memory, &apikey.Options{Now: b.clock.now})
+	late := newService(t, b.memory, &apikey.Options{Now: func() time.Time { return latest }})
+	for _, s := range []*apikey.Service{late, early} {
+		for _, token := range tokens {
+			if _, err := s.Verify(t.Context(), token); err != nil {
+				t.Fatalf("Verify() = %v, want nil", err)
+			}
+		}
+		if _, err := s.Keys(t.Context(), ana); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := b.Keys(t.Context(), ana)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if !k.LastUsedAt.Equal(latest) {
+			t.Errorf("a key was used at %v, want %v", k.LastUsedAt, latest)
+		}
+	}
+}
