@@ -5,12 +5,17 @@ import "time"
 // Definition describes one platform: where it may talk, which credentials it
 // takes, how they go onto a request, and which answers prove an account. It is
 // data: package catalog reads it from YAML, a host may write it in Go. The
-// YAML names are the field names in snake_case. NewService refuses a
-// definition that contradicts itself, naming the place.
+// YAML names are the field names in snake_case. [Definition.Validate] says
+// whether it fits together.
+//
+// Base, Origins and the values of Headers are templates: text in which {name}
+// stands for the value of the method's field of that name and {b64:…} for the
+// base64 of what is inside, as in "Basic {b64:{email}:{api_token}}". There is
+// nothing else, so a template can do no more than its text says.
 type Definition struct {
 	ID       string // [a-z0-9-], at most 40 characters
 	Name     string
-	DocsURL  string // where a user reads how to make a token
+	DocsURL  string `yaml:"docs_url"` // where a user reads how to make a token
 	Instance InstanceSpec
 	Methods  []Method
 	Verify   []Probe // tried in order until one decides
@@ -31,7 +36,9 @@ const (
 	ModeOperator InstanceMode = "operator" // the operator registers instances; see Options.Instances
 )
 
-// InstanceSpec says where a definition's credentials may be sent.
+// InstanceSpec says where a definition's credentials may be sent. The fields
+// that Base and Origins name are of TypeDNSLabel and marked Origin, so that no
+// value can turn into another host.
 type InstanceSpec struct {
 	Mode    InstanceMode
 	Base    string   // as "https://{site}.atlassian.net"; empty with ModeOperator
@@ -41,10 +48,10 @@ type InstanceSpec struct {
 
 // Method is one kind of credential a platform takes.
 type Method struct {
-	ID       string
+	ID       string // [a-z][a-z0-9_]*
 	Label    string
 	Fields   []Field
-	Headers  map[string]string // header to template, as "Basic {b64:{email}:{api_token}}"
+	Headers  map[string]string // header to template; the only place of a secret
 	Lifetime Lifetime
 	Lockout  bool // a wrong try counts towards locking the account: never probe unasked
 }
@@ -60,7 +67,7 @@ const (
 	TypeSecret   FieldType = "secret"
 )
 
-// Field is one thing a user types. It is secret unless Public.
+// Field is one thing a user types. It is secret unless Public or Origin.
 type Field struct {
 	Name     string // [a-z][a-z0-9_]*
 	Label    string
@@ -82,16 +89,17 @@ type Shape struct {
 // Lifetime is what a platform says about how long a credential lives.
 type Lifetime struct {
 	Max     time.Duration // zero = unknown
-	AskUser bool          // the form asks for the date
+	AskUser bool          `yaml:"ask_user"` // the form asks for the date
 }
 
 // Limits is the platform's rate limit for one credential; zero = unknown.
 type Limits struct {
-	PerMinute int
-	PerHour   int
+	PerMinute int `yaml:"per_minute"`
+	PerHour   int `yaml:"per_hour"`
 }
 
-// Notice is a dated remark shown beside the provider.
+// Notice is a remark shown beside the provider from From until before Until; a
+// zero time leaves that side open.
 type Notice struct {
 	From     time.Time
 	Until    time.Time
@@ -113,53 +121,69 @@ const (
 	VerdictUnreachable       Verdict = "unreachable"
 )
 
+// verdictNext, in a rule, hands over to the next probe.
+const verdictNext Verdict = "next"
+
 // Probe is one request that asks a platform who a credential belongs to.
 // Rules are read first, in order; the first that matches decides. If none
-// does, the answer is ok when Accept holds and Identity finds an account id,
-// unreachable for 429 and 5xx, and invalid otherwise.
+// does, the answer is rate_limited for 429, unreachable for 5xx, ok when
+// Accept holds and Identity finds an account id, unreachable when the answer
+// broke off or was too long to be read, and invalid otherwise.
 type Probe struct {
 	Path     string            // below the base, with its query
-	Headers  map[string]string // besides the credential's
+	Headers  map[string]string // besides the credential's; no templates
 	Accept   Condition
 	Rules    []Rule
 	Identity Identity
+	Expiry   Expiry
 }
 
 // Rule turns an answer that fulfils its condition into a verdict.
 type Rule struct {
 	When    Condition
-	Verdict Verdict // "next" goes on to the next probe
+	Verdict Verdict // any but ok; "next" goes on to the next probe
 	Reason  string  // stable, [a-z_], as "captcha"
 }
 
 // Condition is fulfilled when each of its parts is. The empty one always is.
 type Condition struct {
 	Status      []int
-	ContentType string            // media type without parameters
+	ContentType string            `yaml:"content_type"` // media type without parameters
 	Headers     []HeaderCondition // all of them
 	JSON        []JSONCondition   // all of them
 }
 
-// HeaderCondition asks for a response header.
+// HeaderCondition asks for a response header. Values are compared without
+// regard to case.
 type HeaderCondition struct {
 	Name     string
 	Exists   bool
-	Contains string // case-insensitive
+	Equals   string
+	Contains string
 }
 
-// JSONCondition asks for a value of the JSON body by its GJSON path.
+// JSONCondition asks for a value of the JSON body by its GJSON path
+// (github.com/tidwall/gjson, SYNTAX.md). A null counts as missing, and a
+// missing value fulfils nothing. A body that is not one whole JSON document
+// fulfils nothing either.
 type JSONCondition struct {
 	Path      string
 	Exists    bool
 	Equals    *string
-	NotEquals *string
+	NotEquals *string `yaml:"not_equals"`
 	Prefix    string
 	Length    *int // of an array
 }
 
-// Identity says where the JSON body names the account.
+// Identity says where the JSON body names the account, by GJSON paths.
 type Identity struct {
 	ID    string
 	Name  string
 	Email string
+}
+
+// Expiry says where an accepted answer names the end of the credential's life.
+type Expiry struct {
+	Header  string
+	Layouts []string // of time.Parse; the first that fits is taken
 }

@@ -1,0 +1,334 @@
+package providertoken
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
+)
+
+// Create verifies a credential and stores it. Errors: *lanyard.InputError,
+// *VerificationError, lanyard.ErrExists for a second connection of the same
+// provider and label, lanyard.ErrLimit, lanyard.ErrConflict for an owner who
+// was erased meanwhile.
+func (s *Service) Create(ctx context.Context, owner lanyard.Owner, r CreateRequest) (_ Token, err error) {
+	ctx, end := s.spans.Start(ctx, "providertoken.Create")
+	defer end(&err)
+	row, err := s.create(ctx, owner, r)
+	if err != nil {
+		return Token{}, fmt.Errorf("providertoken: create: %w", err)
+	}
+	return s.token(row), nil
+}
+
+func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateRequest) (store.ProviderToken, error) {
+	if err := owner.Validate(); err != nil {
+		return store.ProviderToken{}, err
+	}
+	now := s.now()
+	o, ok := s.byID[r.ProviderID]
+	if !ok {
+		return store.ProviderToken{}, refuse("provider_id", lanyard.CodeUnknown, "there is no such provider")
+	}
+	if r.MethodID == "" {
+		r.MethodID = o.def.Methods[0].ID
+	}
+	m, ok := o.methods[r.MethodID]
+	if !ok {
+		return store.ProviderToken{}, refuse("method_id", lanyard.CodeUnknown, "the provider has no such method")
+	}
+	label, err1 := cleanLabel(r.Label)
+	fields, err2 := m.cleanFields(r.Fields, false)
+	secrets, err3 := m.cleanSecrets(r.Secrets, false)
+	if err := errors.Join(err1, err2, err3, cleanExpiry(r.ExpiresAt, now)); err != nil {
+		return store.ProviderToken{}, err
+	}
+	dropEmpty(fields)
+	d, err := o.destination(m.ID, fields)
+	if err != nil {
+		return store.ProviderToken{}, err
+	}
+	row := store.ProviderToken{
+		ID: lanyard.NewID(), Owner: owner, ProviderID: o.id, MethodID: m.ID, Label: label, Fields: fields,
+		Origin: d.base.origin.String(), CreatedAt: now, UpdatedAt: now,
+	}
+	if err := s.mayCreate(ctx, row); err != nil {
+		return store.ProviderToken{}, err
+	}
+	if err := s.prove(ctx, &row, d, secrets, r.ExpiresAt, r.AllowUnverified); err != nil {
+		return store.ProviderToken{}, err
+	}
+	if err := s.seal(ctx, &row, d, secrets); err != nil {
+		return store.ProviderToken{}, err
+	}
+	e := s.event(ctx, now, ActionCreated, row)
+	if err := s.saved(row, s.store.CreateProviderToken(ctx, row, s.limit, e)); err != nil {
+		// A commit whose answer was lost may have arrived: the id is ours.
+		if stored, found := s.store.ProviderToken(ctx, owner, row.ID); found == nil && errors.Is(err, lanyard.ErrUnavailable) {
+			s.onEvent(ctx, e)
+			return stored, nil
+		}
+		return store.ProviderToken{}, err
+	}
+	row.Version = 1
+	s.onEvent(ctx, e)
+	return row, nil
+}
+
+// mayCreate refuses before a credential is sent anywhere what the store would
+// refuse afterwards. The store decides.
+func (s *Service) mayCreate(ctx context.Context, row store.ProviderToken) error {
+	state, err := s.store.OwnerState(ctx, row.Owner)
+	if err != nil {
+		return err
+	}
+	if state.Deactivated() {
+		return lanyard.ErrDeactivated
+	}
+	rows, err := s.store.ProviderTokens(ctx, row.Owner)
+	if err != nil {
+		return err
+	}
+	if s.limit >= 0 && len(rows) >= s.limit {
+		return lanyard.ErrLimit
+	}
+	for _, other := range rows {
+		if other.ProviderID == row.ProviderID && other.Label == row.Label {
+			return lanyard.ErrExists
+		}
+	}
+	return nil
+}
+
+// prove verifies the row's credential and notes what was found. It returns a
+// *VerificationError for a verdict that must not be stored.
+func (s *Service) prove(ctx context.Context, row *store.ProviderToken, d destination, secrets map[string]string, expires time.Time, allowUnverified bool) error {
+	f, err := s.probe(ctx, d, d.headers(row.Fields, secrets))
+	if err != nil {
+		return err
+	}
+	row.Account, row.Verdict, row.Reason, row.CheckedAt = store.Account{}, "", "", time.Time{}
+	switch {
+	case f.verdict == VerdictOK:
+		row.Account, row.Verdict, row.CheckedAt = f.account, string(VerdictOK), s.now()
+	case f.verdict != VerdictUnreachable || !allowUnverified:
+		return &VerificationError{Verdict: f.verdict, Reason: f.reason}
+	}
+	row.ExpiresAt = expiry(f.expiresAt, expires, d.method.Lifetime.Max, row.UpdatedAt)
+	return nil
+}
+
+// expiry chooses the end of a credential's life: what the platform said, else
+// what the user said, never later than the platform's maximum from now.
+func expiry(said, typed time.Time, longest time.Duration, now time.Time) time.Time {
+	if !said.IsZero() {
+		return store.Instant(said)
+	}
+	if longest > 0 {
+		if last := now.Add(longest); typed.IsZero() || typed.After(last) {
+			return last
+		}
+	}
+	return store.Instant(typed)
+}
+
+// Update changes a connection; a change of fields or secrets is verified
+// first. A change of a field that decides the address asks for all secrets
+// again: an *lanyard.InputError with CodeSecretRequired for each that is
+// missing. Other errors are those of Create, lanyard.ErrNotFound,
+// lanyard.ErrConflict for another version and ErrNotOffered.
+func (s *Service) Update(ctx context.Context, owner lanyard.Owner, id string, r UpdateRequest) (_ Token, err error) {
+	ctx, end := s.spans.Start(ctx, "providertoken.Update")
+	defer end(&err)
+	row, err := s.update(ctx, owner, id, r)
+	if err != nil {
+		return Token{}, fmt.Errorf("providertoken: update %s: %w", id, err)
+	}
+	return s.token(row), nil
+}
+
+func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r UpdateRequest) (store.ProviderToken, error) {
+	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err != nil {
+		return store.ProviderToken{}, err
+	}
+	if r.Version != 0 && r.Version != row.Version {
+		return store.ProviderToken{}, lanyard.ErrConflict
+	}
+	before, err := s.destination(row)
+	if err != nil {
+		return store.ProviderToken{}, err
+	}
+	m := before.method
+	fields, err1 := m.cleanFields(r.Fields, true)
+	secrets, err2 := m.cleanSecrets(r.Secrets, true)
+	errs := []error{err1, err2}
+	if r.Label != nil {
+		label, err := cleanLabel(*r.Label)
+		row.Label = label
+		errs = append(errs, err)
+	}
+	expires := row.ExpiresAt
+	if r.ExpiresAt != nil {
+		expires = *r.ExpiresAt
+		errs = append(errs, cleanExpiry(expires, s.now()))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return store.ProviderToken{}, err
+	}
+	row.UpdatedAt = s.now()
+	if r.ExpiresAt != nil {
+		row.ExpiresAt = expiry(time.Time{}, expires, m.Lifetime.Max, row.UpdatedAt)
+	}
+	if len(r.Fields) > 0 || len(r.Secrets) > 0 {
+		if err := s.renew(ctx, &row, before, fields, secrets, r); err != nil {
+			return store.ProviderToken{}, err
+		}
+	}
+	e := s.event(ctx, row.UpdatedAt, ActionUpdated, row)
+	if err := s.saved(row, s.store.UpdateProviderToken(ctx, row, e)); err != nil {
+		return store.ProviderToken{}, err
+	}
+	row.Version++
+	s.onEvent(ctx, e)
+	return row, nil
+}
+
+// renew puts new fields and secrets into the row and proves them together with
+// what is kept.
+func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before destination, fields, secrets map[string]string, r UpdateRequest) error {
+	merged := maps.Clone(row.Fields)
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	maps.Copy(merged, fields)
+	dropEmpty(merged)
+	after, err := before.offer.destination(row.MethodID, merged)
+	if err != nil {
+		return err
+	}
+	all := maps.Clone(secrets)
+	if string(after.digest) != string(before.digest) {
+		if err := allTyped(*row, before.method, secrets); err != nil {
+			return err
+		}
+		row.Secrets = maps.Clone(row.Secrets)
+		maps.DeleteFunc(row.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return !typed })
+	} else {
+		kept, err := s.open(ctx, *row, before)
+		if err != nil {
+			return err
+		}
+		maps.Copy(kept, secrets)
+		all = kept
+	}
+	row.Fields, row.Origin = merged, after.base.origin.String()
+	// A new secret begins a new life; an old one keeps its end.
+	typed := time.Time{}
+	if r.ExpiresAt != nil {
+		typed = *r.ExpiresAt
+	} else if len(secrets) == 0 {
+		typed = row.ExpiresAt
+	}
+	if err := s.prove(ctx, row, after, all, typed, r.AllowUnverified); err != nil {
+		return err
+	}
+	return s.seal(ctx, row, after, secrets)
+}
+
+// allTyped asks for every secret the method needs or the row has.
+func allTyped(row store.ProviderToken, m method, secrets map[string]string) error {
+	var errs []error
+	for _, f := range m.Fields {
+		_, typed := secrets[f.Name]
+		_, stored := row.Secrets[f.Name]
+		if !f.isPublic() && !typed && (stored || !f.Optional) {
+			errs = append(errs, refuse("secrets/"+f.Name, CodeSecretRequired, "the address changed: every secret is needed again"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Delete removes a connection and its secrets. A version other than 0 must be
+// the connection's, else lanyard.ErrConflict. Deleting twice is
+// lanyard.ErrNotFound.
+func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, version int64) (err error) {
+	ctx, end := s.spans.Start(ctx, "providertoken.Delete")
+	defer end(&err)
+	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err == nil {
+		e := s.event(ctx, s.now(), ActionDeleted, row)
+		if err = s.store.DeleteProviderToken(ctx, owner, id, version, e); err == nil {
+			s.drop(id)
+			s.onEvent(ctx, e)
+			return nil
+		}
+	}
+	return fmt.Errorf("providertoken: delete %s: %w", id, err)
+}
+
+// Verify asks the platform again and keeps what it says for or against the
+// credential; an answer that decides nothing changes nothing. Errors:
+// lanyard.ErrNotFound, ErrNotOffered, lanyard.ErrConflict when the connection
+// was changed meanwhile.
+func (s *Service) Verify(ctx context.Context, owner lanyard.Owner, id string) (_ Verification, err error) {
+	ctx, end := s.spans.Start(ctx, "providertoken.Verify")
+	defer end(&err)
+	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err == nil {
+		var v Verification
+		if v, err = s.verify(ctx, row); err == nil {
+			return v, nil
+		}
+	}
+	return Verification{}, fmt.Errorf("providertoken: verify %s: %w", id, err)
+}
+
+func (s *Service) verify(ctx context.Context, row store.ProviderToken) (Verification, error) {
+	d, err := s.destination(row)
+	if err != nil {
+		return Verification{}, err
+	}
+	secrets, err := s.open(ctx, row, d)
+	if err != nil {
+		return Verification{}, err
+	}
+	f, err := s.probe(ctx, d, d.headers(row.Fields, secrets))
+	if err != nil {
+		return Verification{}, err
+	}
+	now := s.now()
+	v := Verification{Verdict: f.verdict, Reason: f.reason, CheckedAt: now}
+	action := ActionVerified
+	switch {
+	case f.verdict == VerdictOK:
+		v.Account = &f.account
+		row.Account = f.account
+		if !f.expiresAt.IsZero() {
+			row.ExpiresAt = store.Instant(f.expiresAt)
+		}
+	case f.verdict.rejects():
+		action = ActionNeedsAttention
+	default:
+		return v, nil
+	}
+	row.Verdict, row.Reason, row.CheckedAt = string(f.verdict), f.reason, now
+	e := s.event(ctx, now, action, row)
+	if action == ActionNeedsAttention {
+		e = e.With(DetailVerdict, row.Verdict)
+	}
+	if err := s.saved(row, s.store.UpdateProviderToken(ctx, row, e)); err != nil {
+		return Verification{}, err
+	}
+	s.onEvent(ctx, e)
+	return v, nil
+}
+
+// dropEmpty leaves out optional values that are empty.
+func dropEmpty(fields map[string]string) {
+	maps.DeleteFunc(fields, func(_, v string) bool { return v == "" })
+}
