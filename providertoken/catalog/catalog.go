@@ -1,0 +1,185 @@
+// Package catalog holds definitions of platforms as data, one YAML file each,
+// and reads an organisation's own:
+//
+//	own, err := catalog.Load(os.DirFS("providers"))
+//	tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
+//		Providers: append(catalog.All(), own...),
+//	})
+//
+// The names in YAML are those of [providertoken.Definition] in snake_case.
+// Reading is strict: an unknown or doubled name, a wrong type and a definition
+// that contradicts itself are errors that name file, line and column.
+//
+// Facts come from each platform's own documentation; what no source confirms
+// is listed under "unconfirmed" in the file.
+package catalog
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/parser"
+
+	"github.com/aichub/lanyard/providertoken"
+)
+
+//go:embed *.yaml
+var files embed.FS
+
+// All returns the definitions of this package, ordered by id. They are the
+// caller's own.
+func All() []providertoken.Definition {
+	all, err := Load(files)
+	if err != nil {
+		// The files are part of the program and every test reads them.
+		panic("catalog: " + err.Error())
+	}
+	return all
+}
+
+// Load reads every file of fsys whose name ends in .yaml or .yml, below its
+// root too, each with one definition. It returns them ordered by id, or all
+// that is wrong, joined: an [*Error] each.
+func Load(fsys fs.FS) ([]providertoken.Definition, error) {
+	var (
+		all  []providertoken.Definition
+		errs []error
+		from = map[string]string{}
+	)
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(name) != ".yaml" && path.Ext(name) != ".yml" {
+			return err
+		}
+		raw, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		d, err := parse(name, raw)
+		if err != nil {
+			errs = append(errs, err)
+			return nil
+		}
+		if other, taken := from[d.ID]; taken {
+			errs = append(errs, locate(name, raw, "/id", fmt.Sprintf("the id %q stands in %s too", d.ID, other)))
+			return nil
+		}
+		from[d.ID] = name
+		all = append(all, d)
+		return nil
+	})
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b providertoken.Definition) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// Error says what is wrong in a file, and where. Line and Column count from 1;
+// 0 is unknown.
+type Error struct {
+	File         string
+	Line, Column int
+	Message      string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.File + ": " + e.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+}
+
+func parse(name string, raw []byte) (providertoken.Definition, error) {
+	var d providertoken.Definition
+	decoder := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
+	if err := decoder.Decode(&d); err != nil {
+		return d, syntaxError(name, err)
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return d, &Error{File: name, Message: "a file holds one definition"}
+	}
+	if err := d.Validate(); err != nil {
+		return d, validationError(name, raw, err)
+	}
+	return d, nil
+}
+
+func syntaxError(name string, err error) error {
+	if errors.Is(err, io.EOF) {
+		return &Error{File: name, Message: "the file is empty"}
+	}
+	e := &Error{File: name, Message: err.Error()}
+	var at yaml.Error
+	if errors.As(err, &at) {
+		e.Message = at.GetMessage()
+		if token := at.GetToken(); token != nil {
+			e.Line, e.Column = token.Position.Line, token.Position.Column
+		}
+	}
+	return e
+}
+
+// validationError gives each fault of a definition its place in the file.
+func validationError(name string, raw []byte, err error) error {
+	var out []error
+	for _, fault := range flatten(err) {
+		var d *providertoken.DefinitionError
+		if errors.As(fault, &d) {
+			fault = locate(name, raw, d.Path, strings.TrimPrefix(d.Path, "/")+": "+d.Message)
+		}
+		out = append(out, fault)
+	}
+	return errors.Join(out...)
+}
+
+func flatten(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}
+
+// locate finds the place of a path such as "/methods/0/label", or of the
+// nearest thing above it that is there.
+func locate(name string, raw []byte, at, message string) *Error {
+	e := &Error{File: name, Message: message}
+	file, err := parser.ParseBytes(raw, 0)
+	if err != nil {
+		return e
+	}
+	for ; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
+		p, err := yaml.PathString(yamlPath(at))
+		if err != nil {
+			continue
+		}
+		if node, err := p.FilterFile(file); err == nil && node != nil {
+			position := node.GetToken().Position
+			e.Line, e.Column = position.Line, position.Column
+			return e
+		}
+	}
+	return e
+}
+
+// yamlPath turns "/methods/0/label" into "$.methods[0].label".
+func yamlPath(at string) string {
+	var b strings.Builder
+	b.WriteByte('$')
+	for _, part := range strings.Split(strings.TrimPrefix(at, "/"), "/") {
+		if _, err := strconv.Atoi(part); err == nil {
+			b.WriteString("[" + part + "]")
+		} else {
+			b.WriteString(".'" + part + "'")
+		}
+	}
+	return b.String()
+}
