@@ -1,0 +1,204 @@
+package providertest
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Account is who a token belongs to.
+type Account struct {
+	ID    string
+	Name  string
+	Email string
+}
+
+// Tokens says whose each token is.
+type Tokens map[string]Account
+
+// Account looks a token up.
+func (t Tokens) Account(token string) (Account, bool) {
+	a, ok := t[token]
+	return a, ok
+}
+
+// Lie is a way in which a platform answers something else than the truth.
+type Lie string
+
+// What any platform can do.
+const (
+	Truth       Lie = ""
+	SignInPage  Lie = "sign-in page"  // the platform's own way: 203 or 302 at Azure DevOps, HTML elsewhere
+	Redirect    Lie = "redirect"      // 302 to a sign-in page
+	HTMLPage    Lie = "html page"     // 200 with HTML
+	Anonymous   Lie = "anonymous"     // 200 as nobody, the platform's own way
+	Captcha     Lie = "captcha"       // at Jira: 200, and the header says that a human is needed
+	LoginFailed Lie = "login failed"  // at Jira: 200, and the header says that the token was not taken
+	NoRight     Lie = "no right"      // recognised, but not allowed to read the account
+	Busy        Lie = "busy"          // rate limited, the platform's own way
+	Broken      Lie = "broken"        // 500
+	CutOff      Lie = "cut off"       // the body ends before its length
+	NotJSON     Lie = "not json"      // 200, declared as JSON, and is none
+	WrongType   Lie = "wrong type"    // the right body, declared as text
+	NoIdentity  Lie = "no identity"   // 200 with JSON that names nobody
+	Endless     Lie = "endless"       // a body larger than anybody reads
+	Silent      Lie = "silent"        // no answer before the caller gives up
+	Missing     Lie = "missing"       // 404
+	Unfit       Lie = "other product" // 200 with the JSON of something else
+)
+
+// Request is one request a Fake got.
+type Request struct {
+	Method string
+	Path   string
+	Query  string
+	Host   string
+	Header http.Header
+}
+
+// Fake is one platform. Make it with the function named after it.
+type Fake struct {
+	accounts func(token string) (Account, bool)
+	platform platform
+
+	mu   sync.Mutex
+	lie  Lie
+	seen []Request
+}
+
+// platform is how one platform says things.
+type platform struct {
+	token  func(*http.Request) string // the credential, as it was sent
+	whoami string                     // path of the probe
+	tell   func(w http.ResponseWriter, a Account)
+	reject func(w http.ResponseWriter)
+	lies   map[Lie]func(w http.ResponseWriter, r *http.Request, a Account)
+	data   map[string]func(w http.ResponseWriter, r *http.Request, a Account) // further paths
+}
+
+func newFake(accounts func(string) (Account, bool), p platform) *Fake {
+	return &Fake{accounts: accounts, platform: p}
+}
+
+// Tell makes the Fake answer with that lie from now on; Truth ends it.
+func (f *Fake) Tell(lie Lie) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lie = lie
+}
+
+// Requests returns what the Fake was asked so far.
+func (f *Fake) Requests() []Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.seen)
+}
+
+// ServeHTTP implements [http.Handler].
+func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	lie := f.lie
+	f.seen = append(f.seen, Request{
+		Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Host: r.Host, Header: r.Header.Clone(),
+	})
+	f.mu.Unlock()
+
+	account, known := f.accounts(f.platform.token(r))
+	if lie != Truth {
+		if own, ok := f.platform.lies[lie]; ok {
+			own(w, r, account)
+			return
+		}
+		f.commonLie(w, r, lie, account)
+		return
+	}
+	if !known {
+		f.platform.reject(w)
+		return
+	}
+	if r.URL.Path == f.platform.whoami {
+		f.platform.tell(w, account)
+		return
+	}
+	if data, ok := f.platform.data[r.URL.Path]; ok {
+		data(w, r, account)
+		return
+	}
+	writeJSON(w, http.StatusNotFound, map[string]string{"message": "not found"})
+}
+
+// commonLie is how a platform without a way of its own does it.
+func (f *Fake) commonLie(w http.ResponseWriter, r *http.Request, lie Lie, a Account) {
+	switch lie {
+	case Redirect:
+		w.Header().Set("Location", "/login")
+		w.WriteHeader(http.StatusFound)
+	case SignInPage, HTMLPage:
+		writeHTML(w, http.StatusOK, "<title>Sign in</title>")
+	case NoRight:
+		writeJSON(w, http.StatusForbidden, map[string]string{"message": "forbidden"})
+	case Busy:
+		w.Header().Set("Retry-After", "60")
+		writeJSON(w, http.StatusTooManyRequests, map[string]string{"message": "slow down"})
+	case Broken:
+		writeHTML(w, http.StatusInternalServerError, "<title>Error</title>")
+	case CutOff:
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte(`{"id":`))
+	case NotJSON:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"id": 1} trailing`))
+	case WrongType:
+		plain := &retyped{ResponseWriter: w}
+		f.platform.tell(plain, a)
+	case NoIdentity, Unfit, Anonymous, Captcha, LoginFailed:
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	case Endless:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"x":"`))
+		chunk := []byte(strings.Repeat("x", 64<<10))
+		for range 64 {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	case Silent:
+		<-r.Context().Done()
+	default:
+		writeJSON(w, http.StatusNotFound, map[string]string{"message": "not found"})
+	}
+}
+
+// retyped declares whatever is written as text.
+type retyped struct{ http.ResponseWriter }
+
+func (w *retyped) WriteHeader(status int) {
+	w.Header().Set("Content-Type", "text/plain")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func writeHTML(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte("<!doctype html>" + text))
+}
+
+func bearer(r *http.Request) string {
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	return token
+}
+
+// password returns the password of Basic credentials.
+func password(r *http.Request) string {
+	_, p, _ := r.BasicAuth()
+	return p
+}
