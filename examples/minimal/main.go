@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log"
 	"net"
 	"net/http"
 	"os"
@@ -39,7 +38,7 @@ func main() {
 		err = run(ctx, listener)
 	}
 	if err != nil {
-		log.Print(err)
+		fmt.Fprintln(os.Stderr, "minimal:", err)
 	}
 }
 

@@ -55,10 +55,7 @@ func (a *agent) issues(r *http.Request, owner lanyard.Owner) ([]issue, error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		if e := (*url.Error)(nil); errors.As(err, &e) {
-			err = e.Err // without the address, which is not for the log
-		}
-		return nil, err
+		return nil, withoutAddress(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -102,4 +99,13 @@ func (a *agent) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		a.logger.WarnContext(r.Context(), "agent could not list issues", slog.String("error", err.Error()))
 		writeProblem(w, problem{Status: http.StatusBadGateway, Detail: "Jira did not answer as expected."})
 	}
+}
+
+// withoutAddress takes out what a client says about the request: addresses and
+// queries are not for the log.
+func withoutAddress(err error) error {
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
 }

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -117,6 +119,18 @@ func TestLogSaysNothingOfRequests(t *testing.T) {
 				t.Errorf("the log holds %q: %s", word, text)
 			}
 		}
+	}
+}
+
+func TestWithoutAddress(t *testing.T) {
+	t.Parallel()
+	inner := errors.New("connection refused")
+	err := withoutAddress(&url.Error{Op: "Get", URL: "https://jira/rest?jql=marker", Err: inner})
+	if !errors.Is(err, inner) || strings.Contains(err.Error(), "marker") {
+		t.Errorf("withoutAddress = %v, want %v alone", err, inner)
+	}
+	if got := withoutAddress(inner); got != inner { //nolint:errorlint // the very same
+		t.Errorf("withoutAddress(%v) = %v", inner, got)
 	}
 }
 

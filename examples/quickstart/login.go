@@ -108,10 +108,10 @@ func login(home string) http.HandlerFunc {
 		if owner.Tenant != "" {
 			value.Set("tenant", owner.Tenant)
 		}
-		http.SetCookie(w, &http.Cookie{
+		http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure where there is TLS; a demo on loopback has none
 			Name: loginCookie, Value: value.Encode(), Path: "/", MaxAge: 7 * 24 * 60 * 60,
 			HttpOnly: true, SameSite: http.SameSiteLaxMode,
-			Secure: r.TLS != nil, // plain HTTP on loopback otherwise
+			Secure: r.TLS != nil,
 		})
 		http.Redirect(w, r, home, http.StatusSeeOther)
 	}
