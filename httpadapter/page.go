@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"html/template"
 	"log/slog"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+
+	"golang.org/x/text/language"
 )
 
 // page serves everything below the mount that is not the API: html/template
@@ -24,11 +25,12 @@ type page struct {
 
 // pageRoute is one page. A form is posted to the address that shows it.
 type pageRoute struct {
-	path  string
-	tab   string // the tab it belongs to
-	show  func(p *page, q *pageCall) error
-	post  func(p *page, q *pageCall) error
-	proof bool // as route.proof
+	path   string
+	tab    string                           // the tab it belongs to
+	show   func(p *page, q *pageCall) error // nil = no GET
+	post   func(p *page, q *pageCall) error // nil = no POST
+	fields string                           // of the form, with spaces between; see pageCall.readForm
+	proof  bool                             // as route.proof
 }
 
 // pageCall is one request for a page.
@@ -45,7 +47,7 @@ type pageCall struct {
 func newPage(h *Handler) (*page, error) {
 	p := &page{h: h, templates: map[string]*template.Template{}}
 	var err error
-	if p.text, err = loadTexts("en"); err != nil {
+	if p.text, err = loadTexts(language.English); err != nil {
 		return nil, err
 	}
 	if p.assets, err = loadAssets(); err != nil {
@@ -56,23 +58,23 @@ func newPage(h *Handler) (*page, error) {
 	}
 	p.routes = append(p.routes,
 		pageRoute{path: "", tab: "profile", show: (*page).showProfile},
-		pageRoute{path: "profile/edit", tab: "profile", show: (*page).showProfileEdit, post: (*page).saveProfile},
-		pageRoute{path: "profile/directory", tab: "profile", post: (*page).resetProfile},
+		pageRoute{path: "profile/edit", tab: "profile", show: (*page).showProfileEdit, post: (*page).saveProfile, fields: "version given_name family_name"},
+		pageRoute{path: "profile/directory", tab: "profile", post: (*page).resetProfile, fields: "version"},
 	)
 	if h.config.APIKeys != nil {
 		p.routes = append(p.routes,
 			pageRoute{path: "api-keys", tab: "keys", show: (*page).showKeys},
-			pageRoute{path: "api-keys/new", tab: "keys", show: (*page).showKeyNew, post: (*page).createKey, proof: true},
-			pageRoute{path: "api-keys/{id}/rename", tab: "keys", show: (*page).showKeyRename, post: (*page).renameKey},
-			pageRoute{path: "api-keys/{id}/delete", tab: "keys", show: (*page).showKeyDelete, post: (*page).deleteKey, proof: true},
+			pageRoute{path: "api-keys/new", tab: "keys", show: (*page).showKeyNew, post: (*page).createKey, fields: "nonce name expiry expires_on scope[]", proof: true},
+			pageRoute{path: "api-keys/{id}/rename", tab: "keys", show: (*page).showKeyRename, post: (*page).renameKey, fields: "version name"},
+			pageRoute{path: "api-keys/{id}/delete", tab: "keys", show: (*page).showKeyDelete, post: (*page).deleteKey, fields: "version", proof: true},
 		)
 	}
 	if h.config.ProviderTokens != nil {
 		p.routes = append(p.routes,
 			pageRoute{path: "provider-tokens", tab: "tokens", show: (*page).showTokens},
-			pageRoute{path: "provider-tokens/new", tab: "tokens", show: (*page).showTokenNew, post: (*page).createToken, proof: true},
-			pageRoute{path: "provider-tokens/{id}/edit", tab: "tokens", show: (*page).showTokenEdit, post: (*page).saveToken, proof: true},
-			pageRoute{path: "provider-tokens/{id}/delete", tab: "tokens", show: (*page).showTokenDelete, post: (*page).deleteToken, proof: true},
+			pageRoute{path: "provider-tokens/new", tab: "tokens", show: (*page).showTokenNew, post: (*page).createToken, fields: tokenFields, proof: true},
+			pageRoute{path: "provider-tokens/{id}/edit", tab: "tokens", show: (*page).showTokenEdit, post: (*page).saveToken, fields: "version " + tokenFields, proof: true},
+			pageRoute{path: "provider-tokens/{id}/delete", tab: "tokens", show: (*page).showTokenDelete, post: (*page).deleteToken, fields: "version", proof: true},
 			pageRoute{path: "provider-tokens/{id}/test", tab: "tokens", post: (*page).testToken},
 		)
 	}
@@ -123,6 +125,8 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 
 func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
+	// Not no-referrer: with it browsers post forms with "Origin: null", as
+	// forged ones are.
 	header.Set("Referrer-Policy", "same-origin")
 	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
 	if strings.HasPrefix(path, "assets/") {
@@ -197,27 +201,8 @@ func (p *page) admit(q *pageCall, route pageRoute) *problem {
 		return &problem{Code: codeReauthenticate}
 	}
 	if q.r.Method == http.MethodPost {
-		return q.readForm()
+		return q.readForm(strings.Fields(route.fields))
 	}
-	return nil
-}
-
-// readForm reads what a form posts; nothing else is taken.
-func (q *pageCall) readForm() *problem {
-	kind, _, err := mime.ParseMediaType(q.r.Header.Get("Content-Type"))
-	bare := q.r.ContentLength == 0 && q.r.Header.Get("Content-Type") == ""
-	if !bare && (err != nil || kind != "application/x-www-form-urlencoded") {
-		return &problem{Code: codeUnsupportedType}
-	}
-	q.r.Body = http.MaxBytesReader(q.w, q.r.Body, maxBody)
-	if err := q.r.ParseForm(); err != nil {
-		refused := problemOf(err)
-		if refused.Code != codeTooLarge {
-			refused = problem{Code: codeMalformed}
-		}
-		return &refused
-	}
-	q.form = q.r.PostForm
 	return nil
 }
 
@@ -267,6 +252,8 @@ func (p *page) render(q *pageCall, name string, v view) error {
 	}
 	// Both were made by html/template just now.
 	v.Head, v.Body = template.HTML(head.String()), template.HTML(body.String()) //nolint:gosec // see above
+	header := q.w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
 	if layout := p.h.config.Layout; layout != nil {
 		layout(q.w, q.r, Page{Status: v.Status, Title: v.Title, Head: v.Head, Body: v.Body})
 		return nil
@@ -275,8 +262,6 @@ func (p *page) render(q *pageCall, name string, v view) error {
 	if err := set.ExecuteTemplate(&document, "document", v); err != nil {
 		return fmt.Errorf("httpadapter: page %s: %w", name, err)
 	}
-	header := q.w.Header()
-	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Content-Security-Policy", contentSecurityPolicy)
 	q.w.WriteHeader(v.Status)
 	if q.r.Method != http.MethodHead {

@@ -1,24 +1,32 @@
 package httpadapter
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
+	"time"
 )
 
 //go:embed assets
 var assetFiles embed.FS
 
-// asset is one file the page loads. Its address holds a digest of its bytes,
-// so a browser may keep it for ever.
+// assetTypes are the kinds of files we serve. mime.TypeByExtension would ask
+// the machine.
+var assetTypes = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+}
+
+// asset is one file the page loads.
 type asset struct {
-	path string // below the mount, as "assets/lanyard.3f1c9a2b44d0.css"
-	kind string
-	body []byte
+	path    string // below the mount, with the version: "assets/lanyard.css?v=3f1c9a2b44d0"
+	kind    string
+	version string // a digest of the bytes
+	body    []byte
 }
 
 // loadAssets returns the assets by file name.
@@ -27,48 +35,42 @@ func loadAssets() (map[string]asset, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not by mime.TypeByExtension alone: it asks the machine.
-	kinds := map[string]string{".css": "text/css", ".js": "text/javascript"}
-	assets := map[string]asset{}
+	assets := make(map[string]asset, len(files))
 	for _, f := range files {
 		body, err := assetFiles.ReadFile("assets/" + f.Name())
 		if err != nil {
 			return nil, err
 		}
 		sum := sha256.Sum256(body)
-		extension := path.Ext(f.Name())
+		version := hex.EncodeToString(sum[:6])
 		assets[f.Name()] = asset{
-			path: "assets/" + strings.TrimSuffix(f.Name(), extension) + "." + hex.EncodeToString(sum[:6]) + extension,
-			kind: mime.FormatMediaType(kinds[extension], map[string]string{"charset": "utf-8"}),
-			body: body,
+			path: "assets/" + f.Name() + "?v=" + version, kind: assetTypes[path.Ext(f.Name())],
+			version: version, body: body,
 		}
 	}
 	return assets, nil
 }
 
-// serveAsset answers for a path below assets/. Assets are for everybody.
-func (p *page) serveAsset(w http.ResponseWriter, r *http.Request, name string) {
-	for _, a := range p.assets {
-		if a.path != name {
-			continue
-		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			p.problem(w, r, caller{}, problem{Code: codeMethodNotAllowed, Allow: "GET, HEAD"})
-			return
-		}
-		etag := `"` + strings.TrimPrefix(a.path, "assets/") + `"`
-		header := w.Header()
-		header.Set("Cache-Control", "public, max-age=31536000, immutable")
-		header.Set("ETag", etag)
-		if strings.Contains(r.Header.Get("If-None-Match"), etag) {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		header.Set("Content-Type", a.kind)
-		if r.Method == http.MethodGet {
-			_, _ = w.Write(a.body)
-		}
+// serveAsset answers for a path below assets/. Assets are for everybody. Only
+// an address that names the version we have may be kept for ever: while two
+// releases run side by side, one is asked for what the other has, and gives
+// what it has.
+func (p *page) serveAsset(w http.ResponseWriter, r *http.Request, path string) {
+	a, ok := p.assets[strings.TrimPrefix(path, "assets/")]
+	if !ok {
+		p.problem(w, r, caller{}, problem{Code: codeNotFound})
 		return
 	}
-	p.problem(w, r, caller{}, problem{Code: codeNotFound})
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		p.problem(w, r, caller{}, problem{Code: codeMethodNotAllowed, Allow: "GET, HEAD"})
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", a.kind)
+	header.Set("ETag", `"`+a.version+`"`)
+	header.Set("Cache-Control", "no-cache")
+	if r.URL.Query().Get("v") == a.version {
+		header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }

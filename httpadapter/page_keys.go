@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,9 @@ var lifeChoices = []struct {
 
 const defaultLife = "90"
 
+// expiryID is the choice that an error about a key's life leads to.
+const expiryID = "expiry-custom"
+
 // keyForm is what the form for a new key holds.
 type keyForm struct {
 	nonce, name, expiry, date string
@@ -116,7 +120,7 @@ func (p *page) keyFormView(q *pageCall, f keyForm, errs formErrors) view {
 	})
 	for i, scope := range p.h.config.APIKeys.Scopes() {
 		content.Scopes = append(content.Scopes, choice{
-			ID: fmt.Sprint("scope-", i), Value: scope, Label: scope, Chosen: contains(f.scopes, scope),
+			ID: fmt.Sprint("scope-", i), Value: scope, Label: scope, Chosen: slices.Contains(f.scopes, scope),
 		})
 	}
 	return p.view(q, p.text.say("key_new.title"), content)
@@ -159,8 +163,7 @@ func (p *page) createKey(q *pageCall) error {
 	expires, badDate := p.expiry(q, f)
 	if badDate != nil {
 		var errs formErrors
-		errs.add("expires_at", badDate.Error())
-		errs.summary[0].Field = "expiry-custom"
+		errs.addAt("expires_at", expiryID, badDate.Error())
 		return p.refuse(q, "key_new", p.keyFormView(q, f, errs), errs)
 	}
 	made, err := p.h.config.APIKeys.Create(q.r.Context(), q.caller.Owner, apikey.CreateRequest{
@@ -178,8 +181,10 @@ func (p *page) createKey(q *pageCall) error {
 		errs.say(http.StatusConflict, p.text.say("key_new.error_limit", "N", p.h.config.APIKeys.Limit()))
 		return p.refuse(q, "key_new", p.keyFormView(q, f, errs), errs)
 	}
-	errs, mine := p.formErrors(err, map[string]string{
-		"name": p.text.say("key_new.name"), "expires_at": p.text.say("key_new.expiry"), "scopes": p.text.say("key_new.scopes"),
+	errs, mine := p.formErrors(err, map[string]formField{
+		"name":       {label: p.text.say("key_new.name")},
+		"expires_at": {label: p.text.say("key_new.expiry"), id: expiryID},
+		"scopes":     {label: p.text.say("key_new.scopes"), id: "scope-0"},
 	})
 	if !mine {
 		return err
@@ -261,7 +266,7 @@ func (p *page) renameKey(q *pageCall) error {
 	if err == nil {
 		return q.done("api-keys", "key-renamed")
 	}
-	errs, mine := p.formErrors(staleForm(err), map[string]string{"name": p.text.say("key_new.name")})
+	errs, mine := p.formErrors(staleForm(err), map[string]formField{"name": {label: p.text.say("key_new.name")}})
 	if !mine {
 		return err
 	}
@@ -324,13 +329,4 @@ func (p *page) deleteKey(q *pageCall) error {
 		return err
 	}
 	return q.done("api-keys", "key-deleted")
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }

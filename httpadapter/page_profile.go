@@ -3,7 +3,6 @@ package httpadapter
 import (
 	"errors"
 	"net/url"
-	"strconv"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/profile"
@@ -67,8 +66,8 @@ func (p *page) saveProfile(q *pageCall) error {
 	if err == nil {
 		return q.done("", "profile-saved")
 	}
-	errs, mine := p.formErrors(err, map[string]string{
-		"given_name": p.text.say("profile.given_name"), "family_name": p.text.say("profile.family_name"),
+	errs, mine := p.formErrors(err, map[string]formField{
+		"given_name": {label: p.text.say("profile.given_name")}, "family_name": {label: p.text.say("profile.family_name")},
 	})
 	if !mine {
 		return err
@@ -105,24 +104,6 @@ func (p *page) resetProfile(q *pageCall) error {
 		return err
 	}
 	return q.done("", "profile-directory")
-}
-
-// version is the version that a form was made from.
-func (q *pageCall) version() (int64, error) {
-	v, err := strconv.ParseInt(q.form.Get("version"), 10, 64)
-	if err != nil || v < 1 {
-		return 0, errProblem{problem{Code: codeMalformed}}
-	}
-	return v, nil
-}
-
-// staleForm turns a lost compare-and-swap into a 412: a form always names the
-// version it was made from.
-func staleForm(err error) error {
-	if problemOf(err).Code == codeConflict {
-		return errStale
-	}
-	return err
 }
 
 func (p *page) showActivity(q *pageCall) error {

@@ -2,73 +2,64 @@ package httpadapter
 
 import (
 	"embed"
-	"encoding/json"
 	"fmt"
-	"strings"
-	"text/template"
+
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"golang.org/x/text/language"
 )
 
+// templateFiles are the page's templates and, as <language>.json, all its
+// words.
+//
 //go:embed templates
 var templateFiles embed.FS
 
-// texts are all words of the page in one language, by id. A text is a small
-// template of its own; a count has a form for one and one for others.
+// texts are all words of the page in one language, by id. A text may have
+// places to fill in, and a count has the plural forms of its language.
 type texts struct {
-	language string
-	one      map[string]*template.Template
-	other    map[string]*template.Template
+	language  string // BCP 47
+	localizer *i18n.Localizer
 }
 
 // loadTexts reads templates/<language>.json.
-func loadTexts(language string) (*texts, error) {
-	raw, err := templateFiles.ReadFile("templates/" + language + ".json")
+func loadTexts(tag language.Tag) (*texts, error) {
+	name := "templates/" + tag.String() + ".json"
+	raw, err := templateFiles.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &entries); err != nil {
-		return nil, fmt.Errorf("texts %s: %w", language, err)
+	bundle := i18n.NewBundle(tag)
+	if _, err := bundle.ParseMessageFileBytes(raw, name); err != nil {
+		return nil, fmt.Errorf("texts %s: %w", tag, err)
 	}
-	t := &texts{language: language, one: map[string]*template.Template{}, other: map[string]*template.Template{}}
-	for id, entry := range entries {
-		var forms struct{ One, Other string }
-		if err := json.Unmarshal(entry, &forms.Other); err != nil {
-			if err := json.Unmarshal(entry, &forms); err != nil {
-				return nil, fmt.Errorf("texts %s: %s: %w", language, id, err)
-			}
-		}
-		if t.other[id], err = parseText(forms.Other); err != nil {
-			return nil, fmt.Errorf("texts %s: %s: %w", language, id, err)
-		}
-		if forms.One != "" {
-			if t.one[id], err = parseText(forms.One); err != nil {
-				return nil, fmt.Errorf("texts %s: %s: %w", language, id, err)
-			}
-		}
-	}
-	return t, nil
+	return &texts{language: tag.String(), localizer: i18n.NewLocalizer(bundle, tag.String())}, nil
 }
 
-func parseText(text string) (*template.Template, error) {
-	return template.New("").Option("missingkey=zero").Parse(text)
+// has reports whether there is a text with this id.
+func (t *texts) has(id string) bool {
+	_, err := t.find(id)
+	return err == nil
 }
-
-func (t *texts) has(id string) bool { return t.other[id] != nil }
 
 // say returns a text with pairs of name and value filled in. The value of N
-// chooses between one and others. An unknown id returns itself.
+// chooses the plural form. An unknown id returns itself, so that a slip is
+// seen and breaks nothing.
 func (t *texts) say(id string, pairs ...any) string {
-	values := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		values[fmt.Sprint(pairs[i])] = pairs[i+1]
-	}
-	form := t.other[id]
-	if n, counted := values["N"]; counted && n == 1 && t.one[id] != nil {
-		form = t.one[id]
-	}
-	var b strings.Builder
-	if form == nil || form.Execute(&b, values) != nil {
+	text, err := t.find(id, pairs...)
+	if err != nil {
 		return id
 	}
-	return b.String()
+	return text
+}
+
+func (t *texts) find(id string, pairs ...any) (string, error) {
+	config := i18n.LocalizeConfig{MessageID: id}
+	if len(pairs) > 0 {
+		values := make(map[string]any, len(pairs)/2)
+		for i := 0; i+1 < len(pairs); i += 2 {
+			values[fmt.Sprint(pairs[i])] = pairs[i+1]
+		}
+		config.TemplateData, config.PluralCount = values, values["N"]
+	}
+	return t.localizer.Localize(&config)
 }

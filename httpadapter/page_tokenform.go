@@ -11,6 +11,9 @@ import (
 	"github.com/aichub/lanyard/providertoken"
 )
 
+// tokenFields are the inputs of the form, as pageRoute.fields.
+const tokenFields = "label expires_on allow_unverified fields/ secrets/"
+
 // tokenForm is the form for a connection, drawn from its provider's method.
 type tokenForm struct {
 	provider providertoken.Provider
@@ -310,14 +313,16 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, err error) error {
 	case errors.Is(err, lanyard.ErrLimit):
 		errs.say(http.StatusConflict, p.text.say("token_form.error_limit", "N", p.h.config.ProviderTokens.Limit()))
 	default:
-		labels := map[string]string{
-			"label": p.text.say("token_form.label"), "expires_at": p.text.say("token_form.expires_on"),
+		fields := map[string]formField{
+			"label":      {label: p.text.say("token_form.label")},
+			"expires_at": {label: p.text.say("token_form.expires_on"), id: "expires_on"},
 		}
 		for _, field := range f.method.Fields {
-			labels["fields/"+field.Name], labels["secrets/"+field.Name] = field.Label, field.Label
+			fields["fields/"+field.Name] = formField{label: field.Label}
+			fields["secrets/"+field.Name] = formField{label: field.Label}
 		}
 		var mine bool
-		if errs, mine = p.formErrors(err, labels); !mine {
+		if errs, mine = p.formErrors(err, fields); !mine {
 			return err
 		}
 		if text, ok := errs.byField["expires_at"]; ok {

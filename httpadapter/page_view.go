@@ -1,13 +1,10 @@
 package httpadapter
 
 import (
-	"errors"
 	"html/template"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/aichub/lanyard"
 )
 
 // view is what every template is given.
@@ -34,12 +31,6 @@ type view struct {
 type tabView struct {
 	Href, Text string
 	Current    bool
-}
-
-// errorView is one line of the summary above a form.
-type errorView struct {
-	Field string // id of the input; "" = none
-	Text  string
 }
 
 // view makes what every page has.
@@ -153,102 +144,4 @@ func midnight(t time.Time) time.Time {
 type badge struct {
 	Tone string // "ok", "warn", "bad" or ""
 	Text string
-}
-
-// input is one labelled input.
-type input struct {
-	ID, Name, Label, Type, Value string
-	Hint, Error                  string
-	Autocomplete, Placeholder    string
-	Min, Suffix                  string
-	Optional, Required, Focus    bool
-	Secret                       bool // its value is never written
-	Guard                        bool // keeps password managers and spell checkers away
-}
-
-// DescribedBy lists the ids of what describes the input.
-func (i input) DescribedBy() string {
-	var ids []string
-	if i.Hint != "" {
-		ids = append(ids, i.ID+"-hint")
-	}
-	if i.Error != "" {
-		ids = append(ids, i.ID+"-error")
-	}
-	if i.Suffix != "" {
-		ids = append(ids, i.ID+"-suffix")
-	}
-	return strings.Join(ids, " ")
-}
-
-// formErrors are what was wrong with a form: a summary, and the words at each
-// field, the same ones.
-type formErrors struct {
-	summary []errorView
-	status  int // 0 = 422
-	byField map[string]string
-}
-
-func (e *formErrors) add(field, text string) {
-	if e.byField == nil {
-		e.byField = map[string]string{}
-	}
-	e.byField[field] = text
-	e.summary = append(e.summary, errorView{Field: inputID(field), Text: text})
-}
-
-// say adds a line that belongs to no field.
-func (e *formErrors) say(status int, text string) {
-	e.status = status
-	e.summary = append(e.summary, errorView{Text: text})
-}
-
-// inputID is the id of the input of an InputError's field.
-func inputID(field string) string { return strings.ReplaceAll(field, "/", "-") }
-
-// formErrors explains an error of a service to who filled the form in; labels
-// name the fields of the form. It returns false for what is no business of
-// his.
-func (p *page) formErrors(err error, labels map[string]string) (formErrors, bool) {
-	var out formErrors
-	refused := problemOf(err)
-	switch {
-	case refused.Code == codeInvalidInput:
-		for _, e := range inputErrors(err) {
-			label, known := labels[e.Field]
-			switch text := "error." + e.Code; {
-			case known && p.text.has(text):
-				out.add(e.Field, p.text.say(text, "Label", label))
-			case known:
-				out.add(e.Field, p.text.say("error.invalid", "Label", label))
-			default:
-				out.say(http.StatusUnprocessableEntity, p.text.say("error.form"))
-			}
-		}
-	case refused.Code == codeStale:
-		out.say(http.StatusPreconditionFailed, p.text.say("error.stale"))
-	case refused.Code == codeConflict:
-		out.say(http.StatusConflict, p.text.say("error.conflict"))
-	case refused.Code == codeUnavailable:
-		out.say(http.StatusServiceUnavailable, p.text.say("error.unavailable"))
-	default:
-		return out, false
-	}
-	return out, true
-}
-
-// inputErrors lists the InputErrors in err, which may be joined.
-func inputErrors(err error) []*lanyard.InputError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []*lanyard.InputError
-		for _, e := range joined.Unwrap() {
-			all = append(all, inputErrors(e)...)
-		}
-		return all
-	}
-	var one *lanyard.InputError
-	if errors.As(err, &one) {
-		return []*lanyard.InputError{one}
-	}
-	return nil
 }
