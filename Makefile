@@ -8,7 +8,7 @@ LINT := $(shell command -v golangci-lint)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint fuzz bench cover docs screenshot clean
+.PHONY: help test lint fuzz mutants bench cover docs screenshot clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: $(LINT) ## Check style, known traps and the import rules
 
 fuzz: ## Run each fuzz target; FUZZTIME=20s
 	@scripts/fuzz
+
+mutants: ## Break each promise of scripts/mutants/mutants.yaml and watch its test fail; takes minutes
+	go run ./scripts/mutants
 
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
