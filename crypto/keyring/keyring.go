@@ -1,6 +1,7 @@
 package keyring
 
 import (
+	"bytes"
 	"context"
 	"crypto/cipher"
 	"crypto/rand"
@@ -125,8 +126,8 @@ func (r *Ring) Unwrap(ctx context.Context, w crypto.Wrapped, binding []byte) ([]
 func (r *Ring) Rewrap(ctx context.Context, items []crypto.RewrapItem) []crypto.RewrapResult {
 	out := make([]crypto.RewrapResult, len(items))
 	for i, item := range items {
-		if item.Wrapped.KeyVersion == r.primary().id {
-			out[i].Wrapped = item.Wrapped
+		if item.Wrapped.KeyVersion == r.primary().id && ctx.Err() == nil {
+			out[i].Wrapped = crypto.Wrapped{KeyVersion: item.Wrapped.KeyVersion, Ciphertext: bytes.Clone(item.Wrapped.Ciphertext)}
 			continue
 		}
 		key, err := r.Unwrap(ctx, item.Wrapped, item.Binding)
