@@ -82,7 +82,9 @@ func create(ctx context.Context, from string) (string, error) {
 		from = "template0"
 	}
 	name := "lanyard_test_" + lanyard.NewID()
-	err := atServer(ctx, `CREATE DATABASE `+name+` TEMPLATE `+from)
+	// Copying files takes a fifth of the time of writing them to the log. The
+	// choice came with PostgreSQL 15.
+	err := atServer(ctx, `CREATE DATABASE `+name+` TEMPLATE `+from+` STRATEGY FILE_COPY`)
 	if err == nil {
 		databases.Store(name, true)
 	}
