@@ -5,8 +5,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/aichub/lanyard/providertoken"
 )
 
 // Every problem's type is an address in this document.
@@ -20,10 +18,7 @@ func TestProblemsAreDocumented(t *testing.T) {
 	for code, kind := range problemTypes {
 		codes[code] = kind.status
 	}
-	for _, v := range []providertoken.Verdict{
-		providertoken.VerdictInvalid, providertoken.VerdictExpired, providertoken.VerdictInsufficientScope,
-		providertoken.VerdictWrongInstance, providertoken.VerdictRateLimited, providertoken.VerdictUnreachable,
-	} {
+	for _, v := range rejections {
 		codes[string(v)] = problem{Code: string(v)}.status()
 	}
 	for code, status := range codes {
