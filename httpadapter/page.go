@@ -19,6 +19,7 @@ type page struct {
 	h         *Handler
 	text      *texts
 	assets    map[string]asset
+	reference []operation
 	templates map[string]*template.Template
 	routes    []pageRoute
 }
@@ -48,6 +49,9 @@ func newPage(h *Handler) (*page, error) {
 	p := &page{h: h, templates: map[string]*template.Template{}}
 	var err error
 	if p.text, err = loadTexts(language.English); err != nil {
+		return nil, err
+	}
+	if p.reference, err = loadReference(openAPISource, h.routes); err != nil {
 		return nil, err
 	}
 	if p.assets, err = loadAssets(); err != nil {
@@ -243,11 +247,8 @@ func (p *page) render(q *pageCall, name string, v view) error {
 	if err := set.ExecuteTemplate(&head, "head", v); err != nil {
 		return fmt.Errorf("httpadapter: page %s: %w", name, err)
 	}
-	inner := "inner"
-	if p.h.config.Layout != nil {
-		inner = "embedded"
-	}
-	if err := set.ExecuteTemplate(&body, inner, v); err != nil {
+	v.Embedded = p.h.config.Layout != nil
+	if err := set.ExecuteTemplate(&body, "body", v); err != nil {
 		return fmt.Errorf("httpadapter: page %s: %w", name, err)
 	}
 	// Both were made by html/template just now.
@@ -275,7 +276,7 @@ func (p *page) render(q *pageCall, name string, v view) error {
 func (p *page) problem(w http.ResponseWriter, r *http.Request, who caller, refused problem) {
 	refused.setHeaders(w.Header())
 	login := p.h.config.LoginURL
-	if refused.Code == codeUnauthenticated && login != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if refused.Code == codeUnauthenticated && login != "" {
 		w.Header().Del("WWW-Authenticate")
 		w.Header().Set("Location", login)
 		w.WriteHeader(http.StatusSeeOther)
@@ -302,8 +303,8 @@ func (p *page) problem(w http.ResponseWriter, r *http.Request, who caller, refus
 	}
 	v := p.view(q, p.text.say(id), content)
 	v.Status = refused.status()
-	if who.Owner.Subject == "" {
-		v.Tabs = nil
+	if who.Owner.Subject == "" || refused.Code == codeDeactivated || refused.Code == codeKeyNotAllowed {
+		v.Tabs = nil // none of them would open
 	}
 	if err := p.render(q, "error", v); err != nil {
 		p.h.config.Logger.ErrorContext(r.Context(), "error page failed", slog.Any("error", err))

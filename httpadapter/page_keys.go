@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aichub/lanyard"
@@ -87,9 +86,10 @@ func (p *page) keyFormView(q *pageCall, f keyForm, errs formErrors) view {
 		Name                     input
 		Choices                  []choice
 		CustomChosen             bool
-		Custom, Tomorrow         string
+		Custom, Today            string
 		ExpiryError, CustomError string
 		Scopes                   []choice
+		ScopesError              string
 	}{
 		Nonce: f.nonce,
 		Name: input{
@@ -98,10 +98,10 @@ func (p *page) keyFormView(q *pageCall, f keyForm, errs formErrors) view {
 			Autocomplete: "off", Required: true, Error: errs.byField["name"], Focus: len(errs.summary) == 0,
 		},
 		CustomChosen: f.expiry == "custom", Custom: f.date,
-		Tomorrow:    now.In(q.zone()).AddDate(0, 0, 1).Format(time.DateOnly),
-		ExpiryError: errs.byField["expires_at"],
+		Today:       now.In(q.zone()).Format(time.DateOnly),
+		ExpiryError: errs.byField["expires_at"], ScopesError: errs.byField["scopes"],
 	}
-	if content.CustomChosen {
+	if content.CustomChosen || f.date != "" {
 		content.CustomError = content.ExpiryError
 	}
 	for _, c := range lifeChoices {
@@ -131,9 +131,13 @@ func (q *pageCall) endOfDay(now time.Time, days int) time.Time {
 	return midnight(now.In(q.zone())).AddDate(0, 0, days+1)
 }
 
-// expiry reads the choice. A key lives to the end of the day it names.
+// expiry reads the choice. A key lives to the end of the day it names. A date
+// beside another choice is refused: one of the two is not meant.
 func (p *page) expiry(q *pageCall, f keyForm) (time.Time, error) {
 	now := p.h.config.Now()
+	if f.expiry != "custom" && f.date != "" {
+		return time.Time{}, errors.New(p.text.say("key_new.error_both"))
+	}
 	for _, c := range lifeChoices {
 		if f.expiry == c.value {
 			return q.endOfDay(now, c.days), nil
@@ -210,28 +214,6 @@ func (p *page) reveal(q *pageCall, made apikey.Created) error {
 // showReplayed answers a form that has made its key already.
 func (p *page) showReplayed(q *pageCall, name, id string) error {
 	return p.render(q, "key_replayed", p.view(q, p.text.say("replayed.title"), struct{ Name, ID string }{name, id}))
-}
-
-// snippets fills a key into code; "" takes it from the environment.
-func (p *page) snippets(q *pageCall, key string) snippets {
-	const call = "api/v1/whoami"
-	prefix := p.h.config.APIKeys.Prefix()
-	return snippets{
-		Key: key, Variable: strings.ToUpper(prefix) + "_API_KEY", Placeholder: p.text.say("docs.placeholder"),
-		Path: q.base + call, URL: mountURL(q.r) + call,
-	}
-}
-
-// mountURL is the address of the mount as this request shows it. A proxy may
-// hide the real one; with script the page asks the browser.
-func mountURL(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	full, _, _ := strings.Cut(r.RequestURI, "?")
-	prefix := strings.TrimSuffix(full, strings.TrimPrefix(r.URL.EscapedPath(), "/"))
-	return scheme + "://" + r.Host + prefix
 }
 
 func (p *page) showKeyRename(q *pageCall) error {

@@ -2,7 +2,7 @@ package httpadapter
 
 import (
 	"errors"
-	"net/url"
+	"net/http"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/profile"
@@ -98,73 +98,13 @@ func (p *page) resetProfile(q *pageCall) error {
 		GivenName: profile.FromDirectory(), FamilyName: profile.FromDirectory(),
 	})
 	if errors.Is(err, lanyard.ErrConflict) {
-		return q.redirect("profile/edit", nil)
+		var errs formErrors
+		errs.say(http.StatusPreconditionFailed, p.text.say("profile.directory_stale"))
+		me := q.caller.profile
+		return p.refuse(q, "profile_edit", p.profileForm(q, me.GivenName, me.FamilyName, errs), errs)
 	}
 	if err != nil {
 		return err
 	}
 	return q.done("", "profile-directory")
-}
-
-func (p *page) showActivity(q *pageCall) error {
-	type row struct {
-		What, Object  string
-		At            *timeView
-		How           string
-		IP, UserAgent string
-	}
-	token := q.r.URL.Query().Get("page_token")
-	history, err := p.h.config.Profiles.Activity(q.r.Context(), q.caller.Owner, profile.Page{Token: token})
-	if problemOf(err).Code == codeInvalidInput {
-		return errProblem{problem{Code: codeNotFound}}
-	}
-	if err != nil {
-		return err
-	}
-	var content struct {
-		Events       []row
-		First, Older string
-	}
-	for _, e := range history.Events {
-		what := e.Action
-		if id := "activity.action." + e.Action; p.text.has(id) {
-			what = p.text.say(id)
-		}
-		object := e.Detail["name"]
-		if object == "" {
-			object = e.Detail["provider"]
-		}
-		content.Events = append(content.Events, row{
-			What: what, Object: object, At: q.when(e.At), How: p.text.say("activity.via." + string(e.Via)),
-			IP: e.IP, UserAgent: e.UserAgent,
-		})
-	}
-	if token != "" {
-		content.First = q.base + "activity"
-	}
-	if history.Next != "" {
-		content.Older = q.base + "activity?" + url.Values{"page_token": {history.Next}}.Encode()
-	}
-	return p.render(q, "activity", p.view(q, p.text.say("activity.title"), content))
-}
-
-func (p *page) showDocs(q *pageCall) error {
-	content := struct {
-		Links    []Link
-		Snippets *snippets
-	}{Links: p.h.config.Docs}
-	if p.h.config.APIKeys != nil {
-		s := p.snippets(q, "")
-		content.Snippets = &s
-	}
-	return p.render(q, "docs", p.view(q, p.text.say("docs.title"), content))
-}
-
-// snippets is code that calls us, with a key filled in or from the environment.
-type snippets struct {
-	Key         string // "" = from the environment
-	Variable    string
-	Placeholder string
-	Path        string // relative, for script
-	URL         string // as far as we can see it from here
 }

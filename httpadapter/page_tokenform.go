@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,29 +127,27 @@ func (p *page) tokenFormView(q *pageCall, f tokenForm, errs formErrors) view {
 	if f.unverified {
 		content.Unverified = &unverified{f.allow}
 	}
-	return p.view(q, p.text.say(title, "Provider", f.provider.Name), content)
+	label := ""
+	if f.stored != nil {
+		label = f.stored.Label
+	}
+	return p.view(q, p.text.say(title, "Provider", f.provider.Name, "Label", label), content)
 }
 
 // tokenInputs draws the method's fields, then the date and the label.
 func (p *page) tokenInputs(q *pageCall, f tokenForm, errs formErrors) []input {
 	var inputs []input
 	for _, field := range f.method.Fields {
-		where := "secrets/"
-		if field.Public || field.Origin {
-			where = "fields/"
-		}
+		name := fieldName(field)
 		in := input{
-			ID: inputID(where + field.Name), Name: where + field.Name, Label: field.Label, Type: "text",
+			ID: inputID(name), Name: name, Label: field.Label, Type: "text",
 			Hint: field.Help, Suffix: field.Suffix, Optional: field.Optional, Required: !field.Optional,
-			Autocomplete: "off", Guard: true, Error: errs.byField[where+field.Name],
-		}
-		if field.Example != "" {
-			in.Placeholder = field.Example
+			Autocomplete: "off", Placeholder: field.Example, Guard: true, Error: errs.byField[name],
 		}
 		if field.Type == providertoken.TypeEmail {
 			in.Type = "email"
 		}
-		if where == "fields/" {
+		if isPublic(field) {
 			in.Value = f.fields[field.Name]
 		} else {
 			p.secretInput(q, f, field, &in, len(errs.summary) > 0)
@@ -190,23 +190,57 @@ func (p *page) secretInput(q *pageCall, f tokenForm, field providertoken.Field, 
 	}
 }
 
-// read takes what was typed. A blank secret of a stored connection is absent,
-// which keeps the one there is.
-func (f *tokenForm) read(form url.Values) (secrets map[string]lanyard.Secret) {
+// read takes what was typed, and refuses inputs the method does not have. A
+// blank secret of a stored connection is absent, which keeps the one there is.
+func (f *tokenForm) read(form url.Values) (secrets map[string]lanyard.Secret, err error) {
 	f.label, f.expiresOn = form.Get("label"), form.Get("expires_on")
 	f.allow = form.Get("allow_unverified") == "yes"
 	f.fields, secrets = map[string]string{}, map[string]lanyard.Secret{}
+	known := map[string]bool{}
 	for _, field := range f.method.Fields {
-		if field.Public || field.Origin {
-			f.fields[field.Name] = form.Get("fields/" + field.Name)
-			continue
-		}
-		text := form.Get("secrets/" + field.Name)
-		if text != "" || f.stored == nil && !field.Optional {
+		name := fieldName(field)
+		known[name] = true
+		text := form.Get(name)
+		switch {
+		case isPublic(field):
+			f.fields[field.Name] = subdomain(text, field.Suffix)
+		case text != "" || f.stored == nil && !field.Optional:
 			secrets[field.Name] = lanyard.NewSecret(text)
 		}
 	}
-	return secrets
+	for name := range form {
+		if strings.Contains(name, "/") && !known[name] {
+			return nil, errProblem{problem{Code: codeMalformed}}
+		}
+	}
+	return secrets, nil
+}
+
+func isPublic(field providertoken.Field) bool { return field.Public || field.Origin }
+
+// fieldName is the name of a field's input, and what an InputError calls it.
+func fieldName(field providertoken.Field) string {
+	if isPublic(field) {
+		return "fields/" + field.Name
+	}
+	return "secrets/" + field.Name
+}
+
+// subdomain returns what a user meant who pasted a whole address where the
+// part before suffix was asked for: "acme" for "https://acme.example.com/home".
+func subdomain(typed, suffix string) string {
+	if suffix == "" {
+		return typed
+	}
+	host := strings.ToLower(strings.TrimSpace(typed))
+	if _, rest, ok := strings.Cut(host, "://"); ok {
+		host = rest
+	}
+	host, _, _ = strings.Cut(host, "/")
+	if name, ok := strings.CutSuffix(host, suffix); ok {
+		return name
+	}
+	return typed
 }
 
 // expiresAt reads the date: a credential lives to the end of its last day.
@@ -223,7 +257,10 @@ func (p *page) createToken(q *pageCall) error {
 	if err != nil {
 		return err
 	}
-	secrets := f.read(q.form)
+	secrets, err := f.read(q.form)
+	if err != nil {
+		return err
+	}
 	expires, ok := f.expiresAt(q)
 	if !ok {
 		return p.refuseDate(q, f)
@@ -233,7 +270,7 @@ func (p *page) createToken(q *pageCall) error {
 		ExpiresAt: expires, AllowUnverified: f.allow,
 	})
 	if err != nil {
-		return p.refuseToken(q, f, err)
+		return p.refuseToken(q, f, secrets, err)
 	}
 	return savedToken(q, t, "token-saved")
 }
@@ -248,7 +285,10 @@ func (p *page) saveToken(q *pageCall) error {
 		return err
 	}
 	before := *f.stored
-	secrets := f.read(q.form)
+	secrets, err := f.read(q.form)
+	if err != nil {
+		return err
+	}
 	expires, ok := f.expiresAt(q)
 	if !ok {
 		return p.refuseDate(q, f)
@@ -271,7 +311,7 @@ func (p *page) saveToken(q *pageCall) error {
 	}
 	t, err := p.h.config.ProviderTokens.Update(q.r.Context(), q.caller.Owner, q.id, change)
 	if err != nil {
-		return p.refuseToken(q, f, staleForm(err))
+		return p.refuseToken(q, f, secrets, staleForm(err))
 	}
 	what := "token-changed"
 	if change.Fields != nil || change.Secrets != nil {
@@ -294,7 +334,7 @@ func (p *page) refuseDate(q *pageCall, f tokenForm) error {
 }
 
 // refuseToken shows the form again with what the service or the platform said.
-func (p *page) refuseToken(q *pageCall, f tokenForm, err error) error {
+func (p *page) refuseToken(q *pageCall, f tokenForm, secrets map[string]lanyard.Secret, err error) error {
 	var (
 		errs     formErrors
 		verified *providertoken.VerificationError
@@ -307,6 +347,9 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, err error) error {
 		}
 		errs.say(http.StatusUnprocessableEntity, text)
 		f.unverified = verified.Verdict == providertoken.VerdictUnreachable
+		if verified.Verdict == providertoken.VerdictInvalid {
+			p.doubtShapes(f, secrets, &errs)
+		}
 	case errors.Is(err, lanyard.ErrExists):
 		errs.add("label", p.text.say("token_form.error_exists"))
 		errs.status = http.StatusConflict
@@ -318,8 +361,7 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, err error) error {
 			"expires_at": {label: p.text.say("token_form.expires_on"), id: "expires_on"},
 		}
 		for _, field := range f.method.Fields {
-			fields["fields/"+field.Name] = formField{label: field.Label}
-			fields["secrets/"+field.Name] = formField{label: field.Label}
+			fields[fieldName(field)] = formField{label: field.Label}
 		}
 		var mine bool
 		if errs, mine = p.formErrors(err, fields); !mine {
@@ -330,4 +372,22 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, err error) error {
 		}
 	}
 	return p.refuse(q, "token_form", p.tokenFormView(q, f, errs), errs)
+}
+
+// doubtShapes points at the secrets that do not look as this platform's do, a
+// help for who copied half of one, or another.
+func (p *page) doubtShapes(f tokenForm, secrets map[string]lanyard.Secret, errs *formErrors) {
+	for _, field := range f.method.Fields {
+		secret, typed := secrets[field.Name]
+		if !typed || len(field.Shapes) == 0 {
+			continue
+		}
+		fits := slices.ContainsFunc(field.Shapes, func(s providertoken.Shape) bool {
+			ok, err := regexp.MatchString(s.Pattern, secret.Reveal())
+			return ok || err != nil
+		})
+		if !fits {
+			errs.add(fieldName(field), p.text.say("token_form.shape", "Label", field.Label, "Provider", f.provider.Name))
+		}
+	}
 }

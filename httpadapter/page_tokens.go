@@ -129,7 +129,8 @@ func (p *page) accountText(account *store.Account, origin string) string {
 	return p.text.say("tokens.as_on", "Account", name, "Place", place)
 }
 
-// providerName is the name users read, or the id of one that is gone.
+// providerName is the name users read. An id that leads nowhere is not
+// repeated: it comes from the address.
 func (p *page) providerName(id string) string {
 	if provider, ok := p.provider(id); ok {
 		return provider.Name
@@ -157,9 +158,10 @@ func (p *page) askTokenDelete(q *pageCall, errs formErrors) error {
 	if provider, ok := p.provider(t.ProviderID); ok {
 		name = provider.Name
 	}
+	named := []any{"Provider", name, "Label", t.Label}
 	ask := deletion{
 		Action: q.base + "provider-tokens/" + t.ID + "/delete", Back: q.base + "provider-tokens", Version: t.Version,
-		Warning: p.text.say("token_delete.warning"), Submit: p.text.say("token_delete.submit", "Provider", name),
+		Warning: p.text.say("token_delete.warning"), Submit: p.text.say("token_delete.submit", named...),
 		Facts: []fact{{Name: p.text.say("token_delete.provider"), Text: name}},
 	}
 	if t.Label != "" {
@@ -171,7 +173,7 @@ func (p *page) askTokenDelete(q *pageCall, errs formErrors) error {
 	if t.Origin != "" {
 		ask.Facts = append(ask.Facts, fact{Name: p.text.say("token_delete.origin"), Text: strings.TrimPrefix(t.Origin, "https://")})
 	}
-	v := p.view(q, p.text.say("token_delete.title", "Provider", name), ask)
+	v := p.view(q, p.text.say("token_delete.title", named...), ask)
 	if len(errs.summary) > 0 {
 		return p.refuse(q, "delete", v, errs)
 	}

@@ -19,6 +19,8 @@ type view struct {
 	Tabs    []tabView
 	Status  int
 
+	Embedded bool // in the host's layout
+
 	Flash      string // what was done just now
 	FocusTitle bool   // after a deletion the heading takes the focus
 	Errors     []errorView
@@ -142,6 +144,6 @@ func midnight(t time.Time) time.Time {
 
 // badge is a state in words, with a tone beside it.
 type badge struct {
-	Tone string // "ok", "warn", "bad" or ""
+	Tone string // "good", "warn", "bad" or ""
 	Text string
 }

@@ -4,7 +4,7 @@
 
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
-const language = document.querySelector("main")?.closest("[lang]")?.lang || "en";
+const language = document.querySelector(".ly-root")?.closest("[lang]")?.lang || "en";
 
 // Times become relative; the exact one shows on hover and on focus.
 const units = [["year", 31536e3], ["month", 2628e3], ["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -25,9 +25,13 @@ for (const element of all("[data-ly-absolute]")) {
   element.textContent = new URL(element.dataset.lyAbsolute, document.baseURI).href;
 }
 
-// A date typed into a choice chooses it.
+// A date typed into a choice chooses it, and another choice empties it.
 for (const input of all("[data-ly-chooses]")) {
-  input.addEventListener("input", () => { byId(input.dataset.lyChooses).checked = true; });
+  const choice = byId(input.dataset.lyChooses);
+  input.addEventListener("input", () => { choice.checked = true; });
+  input.form.addEventListener("change", ({ target }) => {
+    if (target.name === choice.name && !choice.checked) input.value = "";
+  });
 }
 
 // The filter of a table by the text of its row headers.
@@ -35,14 +39,12 @@ for (const box of all("[data-ly-filter]")) {
   const rows = all("tbody tr", byId(box.dataset.lyFilter));
   const said = document.querySelector("[data-ly-filtered]");
   box.hidden = false;
-  said.setAttribute("role", "status");
   box.querySelector("input").addEventListener("input", ({ target }) => {
     const wanted = target.value.trim().toLocaleLowerCase(language);
     for (const row of rows) {
       row.hidden = !row.querySelector("th").textContent.toLocaleLowerCase(language).includes(wanted);
     }
     const shown = rows.filter((row) => !row.hidden).length;
-    said.hidden = false;
     said.textContent = wanted && box.dataset.lyText.replace("{n}", shown).replace("{total}", rows.length);
   });
 }
@@ -51,6 +53,7 @@ for (const box of all("[data-ly-filter]")) {
 const reveal = document.querySelector("[data-ly-reveal]");
 if (reveal) {
   const said = reveal.querySelector("[data-ly-said]");
+  const done = reveal.querySelector("[data-ly-stored]");
   let stored = false;
   const warn = (event) => { if (!stored) event.preventDefault(); };
 
@@ -61,7 +64,11 @@ if (reveal) {
       else element.textContent = "";
     }
   });
-  reveal.querySelector("[data-ly-stored]").addEventListener("click", () => { stored = true; });
+  // Coming back finds no key, so it leads to the list.
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) location.replace(done.href);
+  });
+  done.addEventListener("click", () => { stored = true; });
 
   for (const button of all("[data-ly-copy]", reveal)) {
     button.hidden = false;
