@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"testing"
 
@@ -12,6 +14,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if does, ok := children[os.Getenv(childVariable)]; ok {
+		if err := does(context.Background(), os.Getenv(urlVariable)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		dropAll()
 		os.Exit(code)
@@ -31,6 +40,16 @@ func TestStorePooled(t *testing.T) {
 	needServer(t)
 	storetest.Run(t, func(t *testing.T) store.Store {
 		return open(t, migrated(t), &postgres.Options{Pooled: true})
+	})
+}
+
+// A host's pool may ask for stricter transactions than ours need.
+func TestSharedSerializable(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	storetest.RunShared(t, func(t *testing.T) (a, b store.Store) {
+		url := with(t, migrated(t), "default_transaction_isolation", "serializable")
+		return open(t, url, nil), open(t, url, nil)
 	})
 }
 

@@ -9,8 +9,11 @@ import (
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store/bunstore"
 	"github.com/aichub/lanyard/store/postgres"
 )
 
@@ -127,6 +130,19 @@ func urlOf(name string) string {
 	return u.String()
 }
 
+// with returns a URL with one more parameter.
+func with(t *testing.T, database, key, value string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(key, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
 // pool opens the database that a URL names, beside any store.
 func pool(t *testing.T, url string) *sql.DB {
 	t.Helper()
@@ -144,6 +160,17 @@ func open(t *testing.T, url string, o *postgres.Options) *postgres.Store {
 	st, err := postgres.Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatalf("Open = %v", err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
+// onPool returns a store on a host's own pool.
+func onPool(t *testing.T, db *sql.DB, o *bunstore.Options) *bunstore.Store {
+	t.Helper()
+	st, err := bunstore.New(bun.NewDB(db, pgdialect.New()), o)
+	if err != nil {
+		t.Fatalf("New = %v", err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	return st
