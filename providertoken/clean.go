@@ -75,6 +75,9 @@ func (m method) cleanField(f Field, text string) (string, error) {
 			return "", refuse(at, lanyard.CodeInvalid, "not an e-mail address")
 		}
 	}
+	if _, err := input.Name(at, text, maxField); err != nil {
+		return "", err
+	}
 	return text, m.fitsHeader(at, f.Name, text)
 }
 
@@ -106,6 +109,9 @@ func (m method) cleanSecrets(typed map[string]lanyard.Secret, partial bool) (map
 	return out, errors.Join(errs...)
 }
 
+// maskCharacters are what pages show in the place of a secret.
+const maskCharacters = "*＊⁎∗•●○◦⬤⚫∙·⋅‧・.…█■▪"
+
 func (m method) cleanSecret(at, name, text string) (string, error) {
 	text = strings.TrimSpace(text)
 	switch {
@@ -113,7 +119,7 @@ func (m method) cleanSecret(at, name, text string) (string, error) {
 		return "", refuse(at, lanyard.CodeRequired, "the secret is empty")
 	case len(text) > maxSecret:
 		return "", refuse(at, lanyard.CodeTooLong, fmt.Sprintf("at most %d bytes", maxSecret))
-	case strings.Trim(text, "*•●∙·") == "":
+	case strings.Trim(text, maskCharacters) == "":
 		return "", refuse(at, CodeMasked, "these are mask characters and not a secret")
 	}
 	return text, m.fitsHeader(at, name, text)

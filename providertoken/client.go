@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ const (
 	// useEvery is how often the time of last use is stored.
 	useEvery = time.Minute
 
+	// probeEvery is how often calls that end with 401 make the service ask.
+	probeEvery = time.Minute
+
 	maxRedirects = 10
 )
 
@@ -43,7 +47,13 @@ const (
 // ErrForeignOrigin before anything is dialled. What the caller set on the
 // credential's headers is dropped. A redirect to another origin is returned as
 // it is, not followed. A 401 makes the service ask the platform, and only that
-// answer marks the connection; then calls fail with ErrNeedsAttention.
+// answer marks the connection; then calls fail with ErrNeedsAttention. A call
+// waits for a place under the platform's rate limit as long as its context
+// lasts.
+//
+// Who holds the client cannot read the credential from it: a response's
+// Request is the caller's own, an httptrace.ClientTrace hears nothing, and
+// TRACE and CONNECT fail with ErrMethod.
 //
 // The client ends when the connection is deleted or its owner deactivated,
 // within two seconds. It holds no cookie jar, and it is safe for concurrent
@@ -53,7 +63,7 @@ const (
 // ErrNeedsAttention, lanyard.ErrDeactivated, *lanyard.InputError for use. A nil
 // use names no agent.
 func (s *Service) Client(ctx context.Context, owner lanyard.Owner, ref Ref, use *Use) (_ *http.Client, err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Client")
+	ctx, end := s.spans.Start(ctx, "providertoken.Client", s.providerAttr(ref.Provider)...)
 	defer end(&err)
 	l, err := s.lend(ctx, owner, ref, use)
 	if err != nil {
@@ -71,7 +81,9 @@ func (s *Service) lend(ctx context.Context, owner lanyard.Owner, ref Ref, use *U
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{service: s, owner: owner, id: row.ID, provider: ref.Provider, use: cleaned}
+	l := &lease{
+		service: s, owner: owner, id: row.ID, provider: ref.Provider, use: cleaned, looking: make(chan struct{}, 1),
+	}
 	if _, err := l.current(ctx); err != nil {
 		return nil, err
 	}
@@ -118,15 +130,16 @@ type lease struct {
 	provider string
 	use      Use
 
-	mu   sync.Mutex
-	seen *sight // nil = look
+	looking chan struct{} // holds one token while somebody looks
+	mu      sync.Mutex
+	seen    *sight // nil = look
 }
 
 // sight is what a lease knows of its connection, and since when.
 type sight struct {
 	row     store.ProviderToken
 	dest    destination
-	headers map[string]string // the credential
+	headers map[string]lanyard.Secret // the credential, by canonical name
 	at      time.Time
 }
 
@@ -143,62 +156,120 @@ func (l *lease) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
-	if l.use.ReadOnly && req.Method != "" && req.Method != http.MethodGet && req.Method != http.MethodHead && req.Method != http.MethodOptions {
-		return nil, ErrReadOnly
+	ctx := req.Context()
+	if err := l.use.allows(req.Method); err != nil {
+		return nil, err
 	}
 	to, ok := originOf(req.URL)
 	if !ok {
 		return nil, ErrForeignOrigin
 	}
-	now, err := l.current(req.Context())
+	now, err := l.to(ctx, to)
 	if err != nil {
 		return nil, err
-	}
-	if !slices.Contains(now.dest.origins, to) {
-		return nil, ErrForeignOrigin
 	}
 	line := l.service.line(l.id, now.dest.offer.def.Limits)
-	if err := line.wait(req.Context()); err != nil {
+	if err := line.wait(ctx); err != nil {
 		return nil, err
 	}
-	out := req.Clone(req.Context())
-	out.Host = "" // the URL's: another name would be another server
-	for _, name := range []string{"Authorization", "Cookie", "Proxy-Authorization"} {
-		out.Header.Del(name)
+	if now, err = l.to(ctx, to); err != nil { // the wait may have been long
+		return nil, err
 	}
-	for name, value := range now.headers {
-		out.Header.Del(name)
-		out.Header.Set(name, value)
-	}
-	res, err := l.service.send(now.dest.offer, out)
+	res, err := l.service.send(now.dest.offer, now.outgoing(req, l.use.ReadOnly))
 	if err != nil {
 		return nil, err
 	}
-	l.used(req.Context(), line)
+	res.Request = req // and not the one with the credential
+	l.used(ctx, line)
 	if res.StatusCode == http.StatusUnauthorized && !now.dest.method.Lockout {
-		l.doubt(req.Context(), line, now)
+		l.doubt(ctx, line, now)
 	}
 	return res, nil
 }
 
-// current returns what is known of the connection, read anew when that is
-// older than two seconds.
-func (l *lease) current(ctx context.Context) (*sight, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.service.clock()
-	if l.seen != nil && now.Sub(l.seen.at) < rereadAfter && now.Sub(l.seen.at) >= 0 {
-		return l.seen, nil
+// allows refuses the methods a client does not lend. They are told apart
+// without regard to case, because some servers do.
+func (u Use) allows(method string) error {
+	switch method = strings.ToUpper(method); method {
+	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
+		return nil
+	case http.MethodTrace, http.MethodConnect:
+		return ErrMethod
 	}
-	l.seen = nil
+	if u.ReadOnly {
+		return ErrReadOnly
+	}
+	return nil
+}
+
+// to returns what is known of the connection if a request may go to that
+// origin.
+func (l *lease) to(ctx context.Context, to origin) (*sight, error) {
+	now, err := l.current(ctx)
+	if err == nil && !slices.Contains(now.dest.origins, to) {
+		return nil, ErrForeignOrigin
+	}
+	return now, err
+}
+
+// outgoing returns the request that is sent: the caller's, with the credential
+// in the place of whatever headers say who calls. Names are compared as
+// net/http writes them, which may differ from how the caller did.
+func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
+	out := req.WithContext(req.Context())
+	out.Host = "" // the URL's: another name would be another server
+	out.Header = make(http.Header, len(req.Header)+len(now.headers))
+	for name, values := range req.Header {
+		name = http.CanonicalHeaderKey(name)
+		switch name {
+		case "Authorization", "Cookie", "Proxy-Authorization":
+			continue
+		case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+			if readOnly {
+				continue
+			}
+		}
+		out.Header[name] = append(out.Header[name], values...)
+	}
+	for name, value := range now.headers {
+		out.Header.Set(name, value.Reveal())
+	}
+	return out
+}
+
+// current returns what is known of the connection, read anew when that is
+// older than two seconds. One caller reads for all who wait.
+func (l *lease) current(ctx context.Context) (*sight, error) {
+	select {
+	case l.looking <- struct{}{}:
+		defer func() { <-l.looking }()
+	case <-ctx.Done():
+		return nil, unavailable(ctx.Err())
+	}
+	now := l.service.clock()
+	if seen := l.known(now); seen != nil {
+		return seen, nil
+	}
 	seen, err := l.look(ctx, now)
 	if err != nil {
 		return nil, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.seen = seen
 	// The credential does not stay in memory with an idle client.
 	time.AfterFunc(rereadAfter, func() { l.forget(seen) })
 	return seen, nil
+}
+
+// known returns what is known if it is young enough, and else forgets it.
+func (l *lease) known(now time.Time) *sight {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen != nil && (now.Sub(l.seen.at) >= rereadAfter || now.Before(l.seen.at)) {
+		l.seen = nil
+	}
+	return l.seen
 }
 
 // forget drops what is known, if it still is what is known.
@@ -212,12 +283,8 @@ func (l *lease) forget(seen *sight) {
 
 func (l *lease) look(ctx context.Context, now time.Time) (*sight, error) {
 	s := l.service
-	state, err := s.store.OwnerState(ctx, l.owner)
-	if err != nil {
+	if err := s.active(ctx, l.owner); err != nil {
 		return nil, err
-	}
-	if state.Deactivated() {
-		return nil, lanyard.ErrDeactivated
 	}
 	row, err := s.store.ProviderToken(ctx, l.owner, l.id)
 	if errors.Is(err, lanyard.ErrNotFound) {
@@ -241,31 +308,39 @@ func (l *lease) look(ctx context.Context, now time.Time) (*sight, error) {
 }
 
 // used stores the time of last use, at most once a minute. A store that cannot
-// take it loses no more than that.
+// take it, or a caller who does not wait, loses no more than that.
 func (l *lease) used(ctx context.Context, line *line) {
 	now := l.service.now()
 	if line.due(&line.usedAt, now, useEvery) {
-		_ = l.service.store.RecordTokenUse(context.WithoutCancel(ctx), l.owner, l.id, now)
+		_ = l.service.store.RecordTokenUse(ctx, l.owner, l.id, now)
 	}
 }
 
 // doubt asks the platform whether a 401 was meant for the credential: once for
-// all callers, at most once a minute, and only that verdict marks the
-// connection.
+// all callers, at most once a minute, and only a verdict against it, or the
+// first one for it, marks the connection. The caller waits for it as long as
+// his context lasts; the probe goes on without him, for it is not his alone.
 func (l *lease) doubt(ctx context.Context, line *line, seen *sight) {
 	s := l.service
-	if !line.due(&line.probedAt, s.now(), time.Minute) {
+	if !line.due(&line.probedAt, s.now(), probeEvery) {
 		return
 	}
-	// The answer is for every caller, so one caller's end does not stop it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.verifyTimeout, defaultVerifyTimeout))
-	defer cancel()
-	_, _, _ = s.probes.Do(l.id, func() (any, error) {
+	asked := s.probes.DoChan(l.id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.verifyTimeout, defaultVerifyTimeout))
+		defer cancel()
 		row, err := s.store.ProviderToken(ctx, l.owner, l.id)
-		if err == nil && row.Version == seen.row.Version {
-			_, err = s.verify(ctx, row)
+		if err != nil || row.Version != seen.row.Version {
+			return nil, err
+		}
+		f, err := s.examine(ctx, row)
+		if err == nil && (f.verdict != VerdictOK || Verdict(row.Verdict) != VerdictOK) {
+			_, err = s.note(ctx, row, f)
 		}
 		return nil, err
 	})
+	select {
+	case <-asked:
+	case <-ctx.Done():
+	}
 	l.forget(seen)
 }

@@ -1,6 +1,10 @@
 package providertoken
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Definition describes one platform: where it may talk, which credentials it
 // takes, how they go onto a request, and which answers prove an account. It is
@@ -186,4 +190,52 @@ type Identity struct {
 type Expiry struct {
 	Header  string
 	Layouts []string // of time.Parse; the first that fits is taken
+}
+
+// clone returns a copy that shares nothing with d.
+func (d Definition) clone() Definition {
+	d.Instance.Origins = slices.Clone(d.Instance.Origins)
+	d.Instance.Accept = slices.Clone(d.Instance.Accept)
+	d.Methods = slices.Clone(d.Methods)
+	for i := range d.Methods {
+		m := &d.Methods[i]
+		m.Headers = maps.Clone(m.Headers)
+		m.Fields = slices.Clone(m.Fields)
+		for j := range m.Fields {
+			m.Fields[j].Shapes = slices.Clone(m.Fields[j].Shapes)
+		}
+	}
+	d.Verify = slices.Clone(d.Verify)
+	for i := range d.Verify {
+		p := &d.Verify[i]
+		p.Headers = maps.Clone(p.Headers)
+		p.Accept = p.Accept.clone()
+		p.Expiry.Layouts = slices.Clone(p.Expiry.Layouts)
+		p.Rules = slices.Clone(p.Rules)
+		for j := range p.Rules {
+			p.Rules[j].When = p.Rules[j].When.clone()
+		}
+	}
+	d.Notices = slices.Clone(d.Notices)
+	d.Unconfirmed = slices.Clone(d.Unconfirmed)
+	return d
+}
+
+func (c Condition) clone() Condition {
+	c.Status = slices.Clone(c.Status)
+	c.Headers = slices.Clone(c.Headers)
+	c.JSON = slices.Clone(c.JSON)
+	for i := range c.JSON {
+		j := &c.JSON[i]
+		j.Equals, j.NotEquals, j.Length = copied(j.Equals), copied(j.NotEquals), copied(j.Length)
+	}
+	return c
+}
+
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }

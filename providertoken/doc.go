@@ -32,12 +32,13 @@
 // # Errors
 //
 // Those of package lanyard, [*VerificationError], [ErrAmbiguous],
-// [ErrNotOffered], [ErrNeedsAttention], [ErrForeignOrigin], [ErrReadOnly] and
-// [ErrRateLimited].
+// [ErrNotOffered], [ErrNeedsAttention], [ErrForeignOrigin], [ErrReadOnly],
+// [ErrMethod], [ErrRateLimited] and [ErrUnreachable].
 //
 // # Concurrency
 //
-// A [Service] is safe for concurrent use and starts no goroutine that outlives
-// a call, but for idle connections, which end by themselves. Rate limits and
+// A [Service] is safe for concurrent use. Nothing it starts outlives a call but
+// what ends by itself: idle connections, and the one probe after a 401 whose
+// caller does not wait for it, which ends within VerifyTimeout. Rate limits and
 // probe intervals hold within one process.
 package providertoken

@@ -36,6 +36,17 @@ var (
 	// Nothing was sent.
 	ErrReadOnly = errors.New("the connection was lent for reading only")
 
+	// ErrMethod says that a request has a method no client lends: the answer to
+	// TRACE repeats the credential, and CONNECT asks for a tunnel. Nothing was
+	// sent.
+	ErrMethod = errors.New("the method is not lent")
+
+	// ErrUnreachable says that the platform gave no HTTP answer: its name does
+	// not resolve, the address may not be dialled, TLS failed, or the time was
+	// up. It is a lanyard.ErrUnavailable and says no more, because what the
+	// network layer says may hold addresses and more.
+	ErrUnreachable = fmt.Errorf("no answer from the platform: %w", lanyard.ErrUnavailable)
+
 	// ErrRateLimited says that a request would have to wait for the platform's
 	// rate limit longer than its context lasts. Nothing was sent.
 	ErrRateLimited = errors.New("rate limit of the platform")
@@ -53,35 +64,4 @@ func (e *VerificationError) Error() string {
 		return "verification: " + string(e.Verdict)
 	}
 	return "verification: " + string(e.Verdict) + ": " + e.Reason
-}
-
-// outcome names an error in spans and metrics.
-func outcome(err error) string {
-	var (
-		input    *lanyard.InputError
-		verdict  *VerificationError
-		outcomes = []struct {
-			err  error
-			name string
-		}{
-			{lanyard.ErrNotFound, "not_found"}, {lanyard.ErrExists, "exists"}, {lanyard.ErrConflict, "conflict"},
-			{lanyard.ErrLimit, "limit"}, {ErrNotOffered, "not_offered"}, {lanyard.ErrDeactivated, "deactivated"},
-			{ErrAmbiguous, "ambiguous"}, {ErrNeedsAttention, "needs_attention"},
-			{ErrForeignOrigin, "foreign_origin"}, {ErrReadOnly, "read_only"}, {ErrRateLimited, "rate_limited"},
-		}
-	)
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.As(err, &input):
-		return "invalid"
-	case errors.As(err, &verdict):
-		return string(verdict.Verdict)
-	}
-	for _, o := range outcomes {
-		if errors.Is(err, o.err) {
-			return o.name
-		}
-	}
-	return "unavailable"
 }

@@ -3,6 +3,7 @@ package providertoken
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -39,7 +40,7 @@ func (s *Service) event(ctx context.Context, at time.Time, action string, row st
 // agent and purpose; if the history cannot be written nothing is lent.
 func (s *Service) recordUse(ctx context.Context, row store.ProviderToken, use Use, now time.Time) error {
 	e := s.event(ctx, now, ActionUsed, row).With(DetailAgent, use.AgentID).With(DetailPurpose, use.Purpose)
-	e.DedupeKey = "used:" + row.ID + ":" + now.Format("2006-01-02T15") + ":" + use.AgentID + ":" + use.Purpose
+	e.DedupeKey = fmt.Sprintf("used:%s:%s:%q:%q", row.ID, now.Format("2006-01-02T15"), use.AgentID, use.Purpose)
 	err := s.store.Append(ctx, e)
 	switch {
 	case errors.Is(err, lanyard.ErrExists):

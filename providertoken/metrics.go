@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -13,11 +14,20 @@ import (
 
 const scope = "github.com/aichub/lanyard/providertoken"
 
-// metrics counts and times calls of platforms. Attributes are the provider's
-// id and the HTTP status.
+// The attributes of spans and metrics: ids and names, never a value a user
+// typed.
+const (
+	providerKey = attribute.Key("lanyard.provider")
+	tokenKey    = attribute.Key("lanyard.token_id")
+	verdictKey  = attribute.Key("lanyard.verdict")
+	statusKey   = attribute.Key("http.response.status_code") // OpenTelemetry semantic conventions, HTTP
+)
+
+// metrics counts and times what is asked of platforms.
 type metrics struct {
-	calls    metric.Int64Counter
-	duration metric.Float64Histogram
+	calls         metric.Int64Counter
+	duration      metric.Float64Histogram
+	verifications metric.Int64Counter
 }
 
 func newMetrics(mp metric.MeterProvider) (*metrics, error) {
@@ -29,7 +39,9 @@ func newMetrics(mp metric.MeterProvider) (*metrics, error) {
 		metric.WithDescription("Requests sent to platforms, by provider and status; status 0 is no answer."))
 	duration, err2 := meter.Float64Histogram("lanyard.provider.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long platforms took to begin their answer."))
-	return &metrics{calls, duration}, errors.Join(err1, err2)
+	verifications, err3 := meter.Int64Counter("lanyard.provider.verifications",
+		metric.WithDescription("Verifications of connections, by provider and verdict."))
+	return &metrics{calls, duration, verifications}, errors.Join(err1, err2, err3)
 }
 
 func (m *metrics) call(ctx context.Context, provider string, res *http.Response, took time.Duration) {
@@ -37,7 +49,31 @@ func (m *metrics) call(ctx context.Context, provider string, res *http.Response,
 	if res != nil {
 		status = res.StatusCode
 	}
-	attrs := metric.WithAttributes(attribute.String("provider", provider), attribute.Int("http.response.status_code", status))
+	attrs := metric.WithAttributes(providerKey.String(provider), statusKey.Int(status))
 	m.calls.Add(ctx, 1, attrs)
 	m.duration.Record(ctx, took.Seconds(), attrs)
 }
+
+func (m *metrics) verified(ctx context.Context, provider string, v Verdict) {
+	m.verifications.Add(ctx, 1, metric.WithAttributes(providerKey.String(provider), verdictKey.String(string(v))))
+}
+
+// providerAttr names the provider if there is one of that id.
+func (s *Service) providerAttr(id string) []attribute.KeyValue {
+	if s.byID[id] == nil {
+		return nil
+	}
+	return []attribute.KeyValue{providerKey.String(id)}
+}
+
+// tokenAttr names the connection if the id can be one: it may be a secret in
+// the wrong place.
+func tokenAttr(id string) []attribute.KeyValue {
+	if len(id) != idLength || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+		return nil
+	}
+	return []attribute.KeyValue{tokenKey.String(id)}
+}
+
+// idLength is the length of what lanyard.NewID returns.
+const idLength = 26

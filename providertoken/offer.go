@@ -5,9 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -52,7 +54,7 @@ func makeOffers(defs []Definition, instances []Instance) ([]*offer, error) {
 		}
 		if d.Instance.Mode != ModeOperator {
 			o := newOffer(d)
-			o.transport = newTransport(nil, Instance{}, 443)
+			o.transport = newTransport(Instance{}, o.ports()...)
 			offers = append(offers, o)
 		}
 		for _, i := range instances {
@@ -77,8 +79,10 @@ func makeOffers(defs []Definition, instances []Instance) ([]*offer, error) {
 }
 
 // newOffer makes an offer, still without a transport, of a definition that was
-// validated, so its templates parse.
+// validated, so its templates parse. It keeps a copy: what the host does to its
+// own afterwards changes nothing.
 func newOffer(d Definition) *offer {
+	d = d.clone()
 	o := &offer{id: d.ID, name: d.Name, def: d, methods: map[string]method{}}
 	o.base, _ = parseTemplate(d.Instance.Base)
 	for _, text := range d.Instance.Origins {
@@ -107,17 +111,40 @@ func newInstanceOffer(d Definition, i Instance) (*offer, error) {
 		return nil, errors.New("a proxy is http, https or socks5")
 	}
 	for _, n := range i.Networks {
-		if !n.IsValid() {
-			return nil, errors.New("a network is not valid")
+		if !n.IsValid() || n.Addr().Is4In6() {
+			return nil, errors.New("a network is not valid; write an IPv4 one as such")
 		}
+	}
+	if i.RootCAs != nil {
+		i.RootCAs = i.RootCAs.Clone()
+	}
+	if i.Proxy != nil {
+		proxy := *i.Proxy
+		i.Proxy = &proxy
 	}
 	o := newOffer(d)
 	o.id, o.instance, o.fixed = i.ID, i.ID, &base
 	if i.Name != "" {
 		o.name = i.Name
 	}
-	o.transport = newTransport(i.Networks, i, portNumber(base.origin.port))
+	o.transport = newTransport(i, portNumber(base.origin.port))
 	return o, nil
+}
+
+// ports returns the ports of the definition's own addresses. No field decides
+// one, so any value will do for the fields.
+func (o *offer) ports() []uint16 {
+	var ports []uint16
+	for _, t := range append([]template{o.base}, o.origins...) {
+		values := map[string]string{}
+		for _, name := range t.fields() {
+			values[name] = "x"
+		}
+		if b, err := parseBaseURL(t.expand(values)); err == nil {
+			ports = append(ports, portNumber(b.origin.port))
+		}
+	}
+	return ports
 }
 
 // destination is where one connection's credential may go and how it gets onto
@@ -167,15 +194,19 @@ func (o *offer) destination(methodID string, fields map[string]string) (destinat
 }
 
 // digest is the Destination of the binding: SHA-256 over the ids of definition,
-// method and instance and the values of the fields that decide the address,
-// each after its length. The origins follow from these and the definition, so
-// that a new catalogue orphans nothing.
+// method and instance and the fields that decide the address, by name, each part
+// after its length. The origins follow from these and the definition, so that a
+// new catalogue orphans nothing, also when it orders the fields in another way.
 func (o *offer) digest(m method, fields map[string]string) []byte {
-	parts := []string{o.def.ID, m.ID, o.instance}
+	values := map[string]string{}
 	for _, f := range m.Fields {
 		if f.Origin {
-			parts = append(parts, fields[f.Name])
+			values[f.Name] = fields[f.Name]
 		}
+	}
+	parts := []string{o.def.ID, m.ID, o.instance}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		parts = append(parts, name, values[name])
 	}
 	h := sha256.New()
 	for _, p := range parts {
@@ -185,8 +216,8 @@ func (o *offer) digest(m method, fields map[string]string) []byte {
 	return h.Sum(nil)
 }
 
-// headers returns the credential as headers.
-func (d destination) headers(fields, secrets map[string]string) map[string]string {
+// headers returns the credential as headers, by canonical name.
+func (d destination) headers(fields, secrets map[string]string) map[string]lanyard.Secret {
 	values := map[string]string{}
 	for name, v := range fields {
 		values[name] = v
@@ -194,9 +225,9 @@ func (d destination) headers(fields, secrets map[string]string) map[string]strin
 	for name, v := range secrets {
 		values[name] = v
 	}
-	out := make(map[string]string, len(d.method.headers))
+	out := make(map[string]lanyard.Secret, len(d.method.headers))
 	for name, t := range d.method.headers {
-		out[name] = t.expand(values)
+		out[name] = lanyard.NewSecret(t.expand(values))
 	}
 	return out
 }

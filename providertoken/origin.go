@@ -72,7 +72,7 @@ func parseBaseURL(s string) (baseURL, error) {
 // originOf returns where a request to u would go. It is false for a URL that
 // no credential may ever go to.
 func originOf(u *url.URL) (origin, bool) {
-	if u == nil || u.Scheme != "https" || u.User != nil || u.Opaque != "" {
+	if u == nil || u.Scheme != "https" || u.User != nil || u.Opaque != "" || !printableASCII(u.Host) {
 		return origin{}, false
 	}
 	port := u.Port()

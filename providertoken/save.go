@@ -16,7 +16,7 @@ import (
 // provider and label, lanyard.ErrLimit, lanyard.ErrConflict for an owner who
 // was erased meanwhile.
 func (s *Service) Create(ctx context.Context, owner lanyard.Owner, r CreateRequest) (_ Token, err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Create")
+	ctx, end := s.spans.Start(ctx, "providertoken.Create", s.providerAttr(r.ProviderID)...)
 	defer end(&err)
 	row, err := s.create(ctx, owner, r)
 	if err != nil {
@@ -82,12 +82,8 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 // mayCreate refuses before a credential is sent anywhere what the store would
 // refuse afterwards. The store decides.
 func (s *Service) mayCreate(ctx context.Context, row store.ProviderToken) error {
-	state, err := s.store.OwnerState(ctx, row.Owner)
-	if err != nil {
+	if err := s.active(ctx, row.Owner); err != nil {
 		return err
-	}
-	if state.Deactivated() {
-		return lanyard.ErrDeactivated
 	}
 	rows, err := s.store.ProviderTokens(ctx, row.Owner)
 	if err != nil {
@@ -102,6 +98,15 @@ func (s *Service) mayCreate(ctx context.Context, row store.ProviderToken) error 
 		}
 	}
 	return nil
+}
+
+// active refuses an owner who was deactivated: nothing speaks for him.
+func (s *Service) active(ctx context.Context, owner lanyard.Owner) error {
+	state, err := s.store.OwnerState(ctx, owner)
+	if err == nil && state.Deactivated() {
+		return lanyard.ErrDeactivated
+	}
+	return err
 }
 
 // prove verifies the row's credential and notes what was found. It returns a
@@ -142,7 +147,7 @@ func expiry(said, typed time.Time, longest time.Duration, now time.Time) time.Ti
 // missing. Other errors are those of Create, lanyard.ErrNotFound,
 // lanyard.ErrConflict for another version and ErrNotOffered.
 func (s *Service) Update(ctx context.Context, owner lanyard.Owner, id string, r UpdateRequest) (_ Token, err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Update")
+	ctx, end := s.spans.Start(ctx, "providertoken.Update", tokenAttr(id)...)
 	defer end(&err)
 	row, err := s.update(ctx, owner, id, r)
 	if err != nil {
@@ -185,6 +190,9 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 		row.ExpiresAt = expiry(time.Time{}, expires, m.Lifetime.Max, row.UpdatedAt)
 	}
 	if len(r.Fields) > 0 || len(r.Secrets) > 0 {
+		if err := s.active(ctx, owner); err != nil {
+			return store.ProviderToken{}, err
+		}
 		if err := s.renew(ctx, &row, before, fields, secrets, r); err != nil {
 			return store.ProviderToken{}, err
 		}
@@ -257,7 +265,7 @@ func allTyped(row store.ProviderToken, m method, secrets map[string]string) erro
 // the connection's, else lanyard.ErrConflict. Deleting twice is
 // lanyard.ErrNotFound.
 func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, version int64) (err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Delete")
+	ctx, end := s.spans.Start(ctx, "providertoken.Delete", tokenAttr(id)...)
 	defer end(&err)
 	row, err := s.store.ProviderToken(ctx, owner, id)
 	if err == nil {
@@ -273,34 +281,44 @@ func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, ve
 
 // Verify asks the platform again and keeps what it says for or against the
 // credential; an answer that decides nothing changes nothing. Errors:
-// lanyard.ErrNotFound, ErrNotOffered, lanyard.ErrConflict when the connection
-// was changed meanwhile.
+// lanyard.ErrNotFound, ErrNotOffered, lanyard.ErrDeactivated,
+// lanyard.ErrConflict when the connection was changed meanwhile.
 func (s *Service) Verify(ctx context.Context, owner lanyard.Owner, id string) (_ Verification, err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Verify")
+	ctx, end := s.spans.Start(ctx, "providertoken.Verify", tokenAttr(id)...)
 	defer end(&err)
 	row, err := s.store.ProviderToken(ctx, owner, id)
+	var f finding
 	if err == nil {
-		var v Verification
-		if v, err = s.verify(ctx, row); err == nil {
-			return v, nil
-		}
+		f, err = s.examine(ctx, row)
 	}
-	return Verification{}, fmt.Errorf("providertoken: verify %s: %w", id, err)
+	var v Verification
+	if err == nil {
+		v, err = s.note(ctx, row, f)
+	}
+	if err != nil {
+		return Verification{}, fmt.Errorf("providertoken: verify %s: %w", id, err)
+	}
+	return v, nil
 }
 
-func (s *Service) verify(ctx context.Context, row store.ProviderToken) (Verification, error) {
+// examine asks the platform about a stored credential.
+func (s *Service) examine(ctx context.Context, row store.ProviderToken) (finding, error) {
 	d, err := s.destination(row)
 	if err != nil {
-		return Verification{}, err
+		return finding{}, err
+	}
+	if err := s.active(ctx, row.Owner); err != nil {
+		return finding{}, err
 	}
 	secrets, err := s.open(ctx, row, d)
 	if err != nil {
-		return Verification{}, err
+		return finding{}, err
 	}
-	f, err := s.probe(ctx, d, d.headers(row.Fields, secrets))
-	if err != nil {
-		return Verification{}, err
-	}
+	return s.probe(ctx, d, d.headers(row.Fields, secrets))
+}
+
+// note stores what was found, if it decides anything.
+func (s *Service) note(ctx context.Context, row store.ProviderToken, f finding) (Verification, error) {
 	now := s.now()
 	v := Verification{Verdict: f.verdict, Reason: f.reason, CheckedAt: now}
 	action := ActionVerified

@@ -145,7 +145,7 @@ func (s *Service) Tokens(ctx context.Context, owner lanyard.Owner) (_ []Token, e
 
 // Token returns one connection of the owner.
 func (s *Service) Token(ctx context.Context, owner lanyard.Owner, id string) (_ Token, err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Token")
+	ctx, end := s.spans.Start(ctx, "providertoken.Token", tokenAttr(id)...)
 	defer end(&err)
 	row, err := s.store.ProviderToken(ctx, owner, id)
 	if err != nil {

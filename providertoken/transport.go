@@ -20,19 +20,18 @@ const (
 	idleTimeout    = 90 * time.Second
 )
 
-// newTransport returns the only way out for a provider: TLS to that port, at a
-// public address or one in networks, with no proxy but the instance's own. The
+// newTransport returns the only way out for a provider: TLS to those ports, at a
+// public address or one in i.Networks, with no proxy but the instance's own. The
 // address is judged when it is dialled, after the name was resolved, so a name
 // that answers differently the second time gains nothing.
-func newTransport(networks []netip.Prefix, i Instance, port uint16) *http.Transport {
-	ports := []uint16{port}
+func newTransport(i Instance, ports ...uint16) *http.Transport {
 	var proxy func(*http.Request) (*url.URL, error) // nil: the environment is never asked
 	if i.Proxy != nil {
 		proxy = http.ProxyURL(i.Proxy)
 		ports = append(ports, proxyPort(i.Proxy))
 	}
 	var v4, v6 []netip.Prefix
-	for _, n := range networks {
+	for _, n := range i.Networks {
 		if n.Addr().Is4() {
 			v4 = append(v4, n)
 		} else {

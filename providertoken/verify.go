@@ -2,16 +2,18 @@ package providertoken
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/internal/input"
 	"github.com/aichub/lanyard/store"
 )
@@ -37,7 +39,12 @@ type answered struct {
 
 // probe asks the platform who the credential belongs to. It returns an error
 // only when the caller's own context ended: everything else is a verdict.
-func (s *Service) probe(ctx context.Context, d destination, headers map[string]string) (finding, error) {
+func (s *Service) probe(ctx context.Context, d destination, headers map[string]lanyard.Secret) (f finding, err error) {
+	defer func() {
+		if err == nil {
+			s.telemetry.verified(ctx, d.offer.id, f.verdict)
+		}
+	}()
 	limited := ctx
 	if s.verifyTimeout > 0 {
 		var cancel context.CancelFunc
@@ -61,7 +68,7 @@ func (s *Service) probe(ctx context.Context, d destination, headers map[string]s
 }
 
 // ask sends one probe. A redirect is an answer and is not followed.
-func (s *Service) ask(ctx context.Context, d destination, p Probe, headers map[string]string) (answered, error) {
+func (s *Service) ask(ctx context.Context, d destination, p Probe, headers map[string]lanyard.Secret) (answered, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.String()+p.Path, nil)
 	if err != nil {
 		return answered{}, err
@@ -71,7 +78,7 @@ func (s *Service) ask(ctx context.Context, d destination, p Probe, headers map[s
 		req.Header.Set(name, value)
 	}
 	for name, value := range headers {
-		req.Header.Set(name, value)
+		req.Header.Set(name, value.Reveal())
 	}
 	res, err := s.send(d.offer, req)
 	if err != nil {
@@ -193,20 +200,32 @@ func (e Expiry) read(header http.Header) time.Time {
 	return time.Time{}
 }
 
-// errNoAnswer stands for every failure before an HTTP answer. What the
-// transport says may hold the address and more.
-var errNoAnswer = errors.New("no answer from the platform")
-
-// send sends a request by the offer's transport and counts it.
+// send sends a request that carries a credential by the offer's transport, and
+// counts it. The answer knows nothing of the request.
 func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
 	start := time.Now()
-	res, err := o.transport.RoundTrip(req)
+	res, err := o.transport.RoundTrip(req.WithContext(untraced{req.Context()}))
 	s.telemetry.call(req.Context(), o.id, res, time.Since(start))
 	if err != nil {
-		if ctx := req.Context().Err(); ctx != nil {
-			return nil, errors.Join(errNoAnswer, ctx)
+		if ended := req.Context().Err(); ended != nil {
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, ended)
 		}
-		return nil, errNoAnswer
+		return nil, ErrUnreachable
 	}
+	res.Request = nil
 	return res, nil
+}
+
+// untraced is a context without its httptrace.ClientTrace, which is told every
+// header that is written.
+type untraced struct {
+	context.Context //nolint:containedctx // it is a context
+}
+
+func (c untraced) Value(key any) any {
+	v := c.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
 }

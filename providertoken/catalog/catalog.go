@@ -7,8 +7,9 @@
 //	})
 //
 // The names in YAML are those of [providertoken.Definition] in snake_case.
-// Reading is strict: an unknown or doubled name, a wrong type and a definition
-// that contradicts itself are errors that name file, line and column.
+// Reading is strict: an unknown or doubled name, a value of a wrong type, an
+// anchor or alias, and a definition that contradicts itself are errors that name
+// file, line and column. Texts that look like numbers stand in quotes.
 //
 // Facts come from each platform's own documentation; what no source confirms
 // is listed under "unconfirmed" in the file.
@@ -19,14 +20,15 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/aichub/lanyard/providertoken"
@@ -69,7 +71,11 @@ func Load(fsys fs.FS) ([]providertoken.Definition, error) {
 			return nil
 		}
 		if other, taken := from[d.ID]; taken {
-			errs = append(errs, locate(name, raw, "/id", fmt.Sprintf("the id %q stands in %s too", d.ID, other)))
+			at := &Error{File: name, Message: fmt.Sprintf("the id %q stands in %s too", d.ID, other)}
+			if file, err := parser.ParseBytes(raw, 0); err == nil {
+				at = locate(name, file, "/id", at.Message)
+			}
+			errs = append(errs, at)
 			return nil
 		}
 		from[d.ID] = name
@@ -100,23 +106,40 @@ func (e *Error) Error() string {
 
 func parse(name string, raw []byte) (providertoken.Definition, error) {
 	var d providertoken.Definition
-	decoder := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict())
-	if err := decoder.Decode(&d); err != nil {
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // what some editors put first
+	file, err := parser.ParseBytes(raw, 0)
+	switch {
+	case err != nil:
+		return d, syntaxError(name, err)
+	case len(file.Docs) == 0 || file.Docs[0].Body == nil:
+		return d, &Error{File: name, Line: 1, Column: 1, Message: "the file is empty"}
+	case len(file.Docs) > 1:
+		return d, &Error{File: name, Line: startOf(file.Docs[1]), Column: 1, Message: "a file holds one definition"}
+	}
+	if errs := mistyped(name, file.Docs[0].Body, reflect.TypeFor[providertoken.Definition]()); len(errs) > 0 {
+		return d, errors.Join(errs...)
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(&d); err != nil {
 		return d, syntaxError(name, err)
 	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return d, &Error{File: name, Message: "a file holds one definition"}
-	}
 	if err := d.Validate(); err != nil {
-		return d, validationError(name, raw, err)
+		return d, validationError(name, file, err)
 	}
 	return d, nil
 }
 
-func syntaxError(name string, err error) error {
-	if errors.Is(err, io.EOF) {
-		return &Error{File: name, Message: "the file is empty"}
+// startOf is the line a document begins at.
+func startOf(d *ast.DocumentNode) int {
+	if d.Start != nil {
+		return d.Start.Position.Line
 	}
+	if d.Body != nil {
+		return d.Body.GetToken().Position.Line
+	}
+	return 0
+}
+
+func syntaxError(name string, err error) error {
 	e := &Error{File: name, Message: err.Error()}
 	var at yaml.Error
 	if errors.As(err, &at) {
@@ -129,12 +152,12 @@ func syntaxError(name string, err error) error {
 }
 
 // validationError gives each fault of a definition its place in the file.
-func validationError(name string, raw []byte, err error) error {
+func validationError(name string, file *ast.File, err error) error {
 	var out []error
 	for _, fault := range flatten(err) {
 		var d *providertoken.DefinitionError
 		if errors.As(fault, &d) {
-			fault = locate(name, raw, d.Path, strings.TrimPrefix(d.Path, "/")+": "+d.Message)
+			fault = locate(name, file, d.Path, strings.TrimPrefix(d.Path, "/")+": "+d.Message)
 		}
 		out = append(out, fault)
 	}
@@ -150,12 +173,8 @@ func flatten(err error) []error {
 
 // locate finds the place of a path such as "/methods/0/label", or of the
 // nearest thing above it that is there.
-func locate(name string, raw []byte, at, message string) *Error {
+func locate(name string, file *ast.File, at, message string) *Error {
 	e := &Error{File: name, Message: message}
-	file, err := parser.ParseBytes(raw, 0)
-	if err != nil {
-		return e
-	}
 	for ; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
 		p, err := yaml.PathString(yamlPath(at))
 		if err != nil {
