@@ -17,8 +17,8 @@ type ownerKey struct {
 }
 
 // keyCache keeps owner keys for a fixed time after they were asked for. As
-// that time is the same for all, the order of arrival is the order of expiry:
-// the oldest are dropped at each use, and when it is full.
+// that time is the same for all, the order of arrival is about the order of
+// expiry: the oldest are dropped at each use, and when it is full.
 type keyCache struct {
 	ttl  time.Duration // 0 keeps nothing
 	size int
@@ -44,10 +44,16 @@ func (c *keyCache) get(owner lanyard.Owner, now time.Time) (ownerKey, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.expire(now)
-	if el, ok := c.entries[owner]; ok {
-		return el.Value.(*cacheEntry).key, true
+	el, ok := c.entries[owner]
+	if !ok {
+		return ownerKey{}, false
 	}
-	return ownerKey{}, false
+	// One that was long on its way stands behind younger ones.
+	if !c.fresh(el, now) {
+		c.remove(el)
+		return ownerKey{}, false
+	}
+	return el.Value.(*cacheEntry).key, true
 }
 
 // mark is to be taken before a key is asked for, and given to put with it.
@@ -80,15 +86,18 @@ func (c *keyCache) drop(owner lanyard.Owner) {
 	c.remove(c.entries[owner])
 }
 
-// expire removes what is too old, and what a clock that was set back would
-// keep for longer than the TTL.
+// expire removes what is not fresh from the old end.
 func (c *keyCache) expire(now time.Time) {
-	for el := c.byAge.Front(); el != nil; el = c.byAge.Front() {
-		if age := now.Sub(el.Value.(*cacheEntry).asked); age >= 0 && age < c.ttl {
-			return
-		}
+	for el := c.byAge.Front(); el != nil && !c.fresh(el, now); el = c.byAge.Front() {
 		c.remove(el)
 	}
+}
+
+// fresh reports whether an entry may be used: it is younger than the TTL, and
+// not from the future, where a clock that was set back would keep it longer.
+func (c *keyCache) fresh(el *list.Element, now time.Time) bool {
+	age := now.Sub(el.Value.(*cacheEntry).asked)
+	return age >= 0 && age < c.ttl
 }
 
 func (c *keyCache) remove(el *list.Element) {

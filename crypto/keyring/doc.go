@@ -16,16 +16,21 @@
 // bytes, a check value and a state: one is primary and wraps; those in state
 // decrypt only unwrap; disabled ones do nothing. With a passphrase the keys
 // stand in the file under AES-256-GCM and a key derived by Argon2id (RFC
-// 9106); Argon2id is not an algorithm of FIPS 140-3.
+// 9106). Argon2id is not an algorithm of FIPS 140-3: with GODEBUG=fips140=only
+// a passphrase is refused, and everything else works.
 //
 // The file is replaced as a whole, never written in place: who reads it sees
-// the old ring or the new one.
+// the old ring or the new one. Processes that change it at once wait for one
+// another on an empty file beside it, with ".lock" after its name. Where there
+// are no Unix file modes and locks, neither is looked at.
 //
 // # Errors
 //
-// [ErrFile] for a file that is no keyring, [ErrMode] for one that others may
-// read, [ErrPassphrase], fs.ErrNotExist and fs.ErrExist. What was wrapped by a
-// key that is not in the ring, or disabled, is crypto.ErrUnknownKey.
+// [ErrFile] for a file that is no keyring or was damaged, [ErrMode] for one
+// that others may read, [ErrPassphrase], [ErrFIPS], fs.ErrNotExist and
+// fs.ErrExist; each names the file and none what is in it. What was wrapped by
+// a key that is not in the ring, or disabled, is crypto.ErrUnknownKey; a file
+// that went bad while the ring was in use is lanyard.ErrUnavailable.
 //
 // # Concurrency
 //

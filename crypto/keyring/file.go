@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
@@ -15,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/crypto/argon2"
 
@@ -27,6 +29,7 @@ var (
 	ErrFile       = errors.New("not a keyring file")
 	ErrMode       = errors.New("the keyring file can be read by others; its mode must be 0600")
 	ErrPassphrase = errors.New("the passphrase does not open the keyring")
+	ErrFIPS       = errors.New("a passphrase needs Argon2id, which GODEBUG=fips140=only rules out")
 )
 
 const (
@@ -82,8 +85,15 @@ func (k *kdf) sane() bool {
 		k.MemoryKiB >= 8<<10 && k.MemoryKiB <= 1<<20 && k.Threads >= 1 && k.Threads <= 16
 }
 
-func (k *kdf) derive(passphrase lanyard.Secret) []byte {
-	return argon2.IDKey([]byte(passphrase.Reveal()), k.Salt, k.Time, k.MemoryKiB, k.Threads, crypto.KeySize)
+// lock returns the cipher of the keys in the file. Argon2id is not part of
+// Go's FIPS 140-3 module and would run outside it without a word.
+func (k *kdf) lock(passphrase lanyard.Secret) (cipher.AEAD, error) {
+	if fips140.Enforced() {
+		return nil, ErrFIPS
+	}
+	key := argon2.IDKey([]byte(passphrase.Reveal()), k.Salt, k.Time, k.MemoryKiB, k.Threads, crypto.KeySize)
+	defer clear(key)
+	return newAEAD(key)
 }
 
 // checkOf proves that a key was read as it was written, and says nothing about
@@ -92,45 +102,39 @@ func checkOf(key []byte) ([]byte, error) {
 	return hkdf.Key(sha256.New, key, nil, "lanyard/keyring/check/v1", 16)
 }
 
-// read reads and opens a keyring file.
-func read(path string, passphrase lanyard.Secret) ([]ringKey, error) {
-	raw, err := readFile(path)
+// readFile refuses what is not a regular file of this user alone; a link is
+// none. The file is examined after it was opened, so nobody can swap it in
+// between.
+func readFile(path string) ([]byte, fs.FileInfo, error) {
+	named, err := os.Lstat(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return parse(raw, passphrase)
-}
-
-// readFile refuses what is not a regular file of this user alone. The file is
-// examined after it was opened, so nobody can swap it in between.
-func readFile(path string) ([]byte, error) {
-	if info, err := os.Lstat(path); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, ErrFile
+	if !named.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%w: it is no regular file", ErrFile)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case !info.Mode().IsRegular():
-		return nil, ErrFile
-	case info.Mode().Perm()&0o077 != 0:
-		return nil, ErrMode
+		return nil, nil, fmt.Errorf("%w: it is no regular file", ErrFile)
+	case exposed(info):
+		return nil, nil, ErrMode
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(raw) > maxFile {
-		return nil, ErrFile
+		return nil, nil, fmt.Errorf("%w: it is too long", ErrFile)
 	}
-	return raw, nil
+	return raw, info, nil
 }
 
 // parse makes keys of a file's bytes. It never says what it read.
@@ -145,24 +149,23 @@ func parse(raw []byte, passphrase lanyard.Secret) ([]ringKey, error) {
 		return nil, ErrFile
 	}
 	var unlock cipher.AEAD
-	if f.KDF != nil {
-		if !f.KDF.sane() {
-			return nil, ErrFile
-		}
-		if passphrase.IsZero() {
-			return nil, fmt.Errorf("%w: it has one and none was given", ErrPassphrase)
-		}
+	switch {
+	case f.KDF == nil && !passphrase.IsZero():
+		return nil, fmt.Errorf("%w: it has none", ErrPassphrase)
+	case f.KDF != nil && !f.KDF.sane():
+		return nil, ErrFile
+	case f.KDF != nil && passphrase.IsZero():
+		return nil, fmt.Errorf("%w: it has one and none was given", ErrPassphrase)
+	case f.KDF != nil:
 		var err error
-		if unlock, err = newAEAD(f.KDF.derive(passphrase)); err != nil {
+		if unlock, err = f.KDF.lock(passphrase); err != nil {
 			return nil, err
 		}
-	} else if !passphrase.IsZero() {
-		return nil, fmt.Errorf("%w: it has none", ErrPassphrase)
 	}
 	keys := make([]ringKey, 0, len(f.Keys))
 	seen, primaries := map[string]bool{}, 0
 	for _, k := range f.Keys {
-		if len(k.ID) != keyIDLen || seen[k.ID] || !validState(k.State) {
+		if !validID(k.ID) || seen[k.ID] || !validState(k.State) {
 			return nil, ErrFile
 		}
 		seen[k.ID] = true
@@ -200,23 +203,26 @@ func parse(raw []byte, passphrase lanyard.Secret) ([]ringKey, error) {
 
 // format makes a file's bytes of keys.
 func format(keys []ringKey, passphrase lanyard.Secret) ([]byte, error) {
+	if len(keys) > maxKeys {
+		return nil, lanyard.ErrLimit
+	}
 	f := file{Format: fileFormat}
 	var lock cipher.AEAD
 	if !passphrase.IsZero() {
 		f.KDF = newKDF()
 		var err error
-		if lock, err = newAEAD(f.KDF.derive(passphrase)); err != nil {
+		if lock, err = f.KDF.lock(passphrase); err != nil {
 			return nil, err
 		}
 	}
 	for _, k := range keys {
-		check, err := checkOf(k.plain)
+		stored := k.plain()
+		check, err := checkOf(stored)
 		if err != nil {
 			return nil, err
 		}
-		stored := k.plain
 		if lock != nil {
-			stored = lock.Seal(nil, nil, k.plain, keyData(k.id))
+			stored = lock.Seal(nil, nil, stored, keyData(k.id))
 		}
 		f.Keys = append(f.Keys, fileKey{ID: k.id, State: k.state, Key: stored, Check: check})
 	}
@@ -237,15 +243,6 @@ func writeTemp(path string, raw []byte) (string, error) {
 		return "", err
 	}
 	return f.Name(), nil
-}
-
-// syncDir makes a new name in path's folder survive a crash.
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // create links a finished file into place; fs.ErrExist if there is one.
@@ -275,6 +272,11 @@ func replace(path string, raw []byte) error {
 		return err
 	}
 	return syncDir(path)
+}
+
+// validID reports whether id can come from lanyard.NewID.
+func validID(id string) bool {
+	return len(id) == keyIDLen && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
 func validState(s State) bool {

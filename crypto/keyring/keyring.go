@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
@@ -24,6 +25,9 @@ type Ring struct {
 	path       string
 	passphrase lanyard.Secret
 
+	disk   sync.Mutex  // held from reading the file until keys shows it
+	loaded os.FileInfo // of the file that keys was read from; guarded by disk
+
 	mu   sync.RWMutex
 	keys []ringKey
 }
@@ -33,17 +37,18 @@ var (
 	_ crypto.Rewrapper = (*Ring)(nil)
 )
 
-// ringKey is a key in memory.
+// ringKey is a key in memory. Its bytes stand in a closure, because fmt prints
+// everything else.
 type ringKey struct {
 	id    string
 	state State
-	plain []byte
+	plain func() []byte
 	aead  cipher.AEAD
 }
 
 func newRingKey(id string, state State, plain []byte) (ringKey, error) {
 	aead, err := newAEAD(plain)
-	return ringKey{id: id, state: state, plain: plain, aead: aead}, err
+	return ringKey{id: id, state: state, plain: func() []byte { return plain }, aead: aead}, err
 }
 
 func freshKey() (ringKey, error) {
@@ -75,7 +80,7 @@ func Create(path string, o *Options) (*Ring, error) {
 // fs.ErrNotExist.
 func Open(path string, o *Options) (*Ring, error) {
 	r := newRing(path, o)
-	if err := r.reload(); err != nil {
+	if err := r.load(); err != nil {
 		return nil, failed("open", path, err)
 	}
 	return r, nil
@@ -99,7 +104,8 @@ func (r *Ring) Wrap(ctx context.Context, key, binding []byte) (crypto.Wrapped, e
 		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: %w: %w", lanyard.ErrUnavailable, err)
 	}
 	if len(key) != crypto.KeySize {
-		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: a key has %d bytes", crypto.KeySize)
+		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: %w",
+			&lanyard.InputError{Field: "key", Code: lanyard.CodeInvalid, Message: "a key has 32 bytes"})
 	}
 	p := r.primary()
 	return crypto.Wrapped{KeyVersion: p.id, Ciphertext: p.aead.Seal(nil, nil, key, wrapData(p.id, binding))}, nil
@@ -159,7 +165,10 @@ func (r *Ring) Keys() []KeyInfo {
 }
 
 // Rotate adds a fresh primary key; the one before goes on to unwrap. What was
-// wrapped stays under its key until it is rewrapped.
+// wrapped stays under its key until it is rewrapped. A ring that is full,
+// with 1000 keys, is a lanyard.ErrLimit.
+//
+// The new file belongs to the user who rotates: call it as the one who reads.
 func (r *Ring) Rotate() error {
 	fresh, err := freshKey()
 	if err != nil {
@@ -204,19 +213,24 @@ func (r *Ring) setState(id string, state State) error {
 // change reads the file anew, changes the ring and replaces the file, while it
 // holds the lock that other processes' changes take too.
 func (r *Ring) change(what string, f func([]ringKey) ([]ringKey, error)) error {
+	r.disk.Lock()
+	defer r.disk.Unlock()
 	unlock, err := lock(r.path)
 	if err != nil {
 		return failed(what, r.path, err)
 	}
 	defer unlock()
-	keys, err := read(r.path, r.passphrase)
-	if err == nil {
-		keys, err = f(keys)
-	}
+	raw, _, err := readFile(r.path)
 	if err != nil {
 		return failed(what, r.path, err)
 	}
-	raw, err := format(keys, r.passphrase)
+	keys, err := parse(raw, r.passphrase)
+	if err == nil {
+		keys, err = f(keys)
+	}
+	if err == nil {
+		raw, err = format(keys, r.passphrase)
+	}
 	if err == nil {
 		err = replace(r.path, raw)
 	}
@@ -224,6 +238,7 @@ func (r *Ring) change(what string, f func([]ringKey) ([]ringKey, error)) error {
 		return failed(what, r.path, err)
 	}
 	r.set(keys)
+	r.loaded = nil // read it again when there is a reason to
 	return nil
 }
 
@@ -238,8 +253,8 @@ func (r *Ring) primary() ringKey {
 // rotated the ring.
 func (r *Ring) key(id string) (ringKey, error) {
 	k, known := r.lookup(id)
-	if !known && len(id) == keyIDLen {
-		if err := r.reload(); err != nil {
+	if !known && validID(id) {
+		if err := r.load(); err != nil {
 			return ringKey{}, fmt.Errorf("%w: %w", lanyard.ErrUnavailable, err)
 		}
 		k, known = r.lookup(id)
@@ -260,12 +275,24 @@ func (r *Ring) lookup(id string) (ringKey, bool) {
 	return r.keys[i], true
 }
 
-func (r *Ring) reload() error {
-	keys, err := read(r.path, r.passphrase)
+// load takes the keys of the file, unless they were read from that very file
+// before.
+func (r *Ring) load() error {
+	r.disk.Lock()
+	defer r.disk.Unlock()
+	raw, info, err := readFile(r.path)
+	if err != nil {
+		return err
+	}
+	if old := r.loaded; old != nil && os.SameFile(old, info) && old.ModTime().Equal(info.ModTime()) && old.Size() == info.Size() {
+		return nil
+	}
+	keys, err := parse(raw, r.passphrase)
 	if err != nil {
 		return err
 	}
 	r.set(keys)
+	r.loaded = info
 	return nil
 }
 

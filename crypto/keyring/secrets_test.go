@@ -2,6 +2,7 @@ package keyring_test
 
 import (
 	"context"
+	"crypto/fips140"
 	"path/filepath"
 	"testing"
 
@@ -29,13 +30,15 @@ func TestSecretsWithPassphrase(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lanyard.keys")
 	o := &keyring.Options{Passphrase: lanyard.NewSecret("correct horse battery staple")}
-	if _, err := keyring.Create(path, o); err != nil {
+	_, err := keyring.Create(path, o)
+	if fips140.Enforced() {
+		wantRefusal(t, "FIPS mode", path, err, keyring.ErrFIPS)
+		return
+	}
+	if err != nil {
 		t.Fatalf("Create(%q) = %v, want nil", path, err)
 	}
-	ring, err := keyring.Open(path, o)
-	if err != nil {
-		t.Fatalf("Open(%q) = %v, want nil", path, err)
-	}
+	ring := open(t, path, o)
 	secretstest.Run(t, func(*testing.T) crypto.Secrets { return ring })
 }
 

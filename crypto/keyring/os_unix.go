@@ -3,7 +3,10 @@
 package keyring
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -19,4 +22,16 @@ func lock(path string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+// exposed reports whether others than the file's owner can use it.
+func exposed(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+
+// syncDir makes a new name in path's folder survive a crash.
+func syncDir(path string) error {
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
