@@ -28,6 +28,7 @@ func TestDependencies(t *testing.T) {
 		{"the adapter", []string{"./httpadapter"}, [][]string{databases, keyServices, stores, testTools}},
 		{"the stores", []string{"./store/sqlite", "./store/postgres"}, [][]string{keyServices, testTools, {module + "/apikey", module + "/crypto"}}},
 		{"the keyring", []string{"./crypto/keyring"}, [][]string{databases, testTools, {"github.com/hashicorp/"}}},
+		{"vault", []string{"./crypto/vaulttransit"}, [][]string{databases, stores, testTools}},
 		{"the quickstart", []string{"./examples/quickstart"}, [][]string{testTools, {"github.com/hashicorp/"}}},
 	}
 	for _, tt := range tests {

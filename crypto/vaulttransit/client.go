@@ -1,0 +1,120 @@
+package vaulttransit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/hashicorp/vault/api"
+
+	"github.com/aichub/lanyard"
+)
+
+// maxAnswer is the longest answer that is read, in bytes. A batch of a hundred
+// keys is some 20 KB.
+const maxAnswer = 1 << 20
+
+// isolated returns a copy of client that calls the same server over the same
+// connections, follows no redirect, retries nothing, reads no more than
+// maxAnswer and holds no token. Making one reads the environment, so what comes
+// from there is replaced by what client has.
+func isolated(client *api.Client, plainHTTP bool) (*api.Client, error) {
+	config := client.CloneConfig()
+	config.Address, config.AgentAddress = client.Address(), "" // the address after any SetAddress
+	config.DisableRedirects = true
+	config.MaxRetries = 0
+	config.Timeout = 0 // the client would end a call before its answer was read
+	config.Logger = nil
+
+	// An error of a URL holds all of it, and there may be a password in it.
+	u, err := url.Parse(config.Address)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("the client's address is not a URL")
+	}
+	if u.Scheme != "https" && !plainHTTP && !loopback(u.Hostname()) {
+		return nil, errors.New("the client's address is not https; see Options.PlainHTTP")
+	}
+
+	// HttpClient is a copy already; its transport is shared.
+	config.HttpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	next := config.HttpClient.Transport
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	config.HttpClient.Transport = capped{next: next}
+
+	own, err := api.NewClient(config)
+	if err != nil {
+		return nil, errors.New("the client cannot be copied; is a VAULT_ variable of the environment malformed?")
+	}
+	own.SetHeaders(client.Headers())
+	own.ClearToken()
+	own.SetWrappingLookupFunc(func(string, string) string { return "" })
+	return own, nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// capped bounds what is read of an answer, because the client reads error
+// answers to their end by itself.
+type capped struct{ next http.RoundTripper }
+
+func (c capped) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.next.RoundTrip(r)
+	if resp != nil && resp.Body != nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	}
+	return resp, err
+}
+
+// call has the server do one operation on each item and returns one result an
+// item, in order. A result may hold an error of its own.
+//
+// Also a single item travels as a batch. Then a status 400 says whether the key
+// or the item is at fault by the shape of its body, where it would otherwise
+// say so by its text only.
+func (t *Transit) call(ctx context.Context, operation string, items []item) ([]result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, gaveUp(err)
+	}
+	body, err := encodeBatch(items)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", lanyard.ErrUnavailable)
+	}
+	callCtx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+
+	client := t.client.WithNamespace(t.host.Namespace())
+	client.SetToken(t.host.Token())
+	resp, err := client.Logical().WriteRawWithContext(callCtx, t.mount+"/"+operation+"/"+t.key, body)
+	if resp == nil {
+		if callCtx.Err() != nil {
+			return nil, gaveUp(callCtx.Err())
+		}
+		// err may hold the address, and is of no type that says more.
+		return nil, fmt.Errorf("the server cannot be reached: %w", lanyard.ErrUnavailable)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	// With err, which holds what the server said, comes a body to be read anew.
+	raw, err := io.ReadAll(resp.Body)
+	defer clear(raw)
+	if err != nil {
+		if callCtx.Err() != nil {
+			return nil, gaveUp(callCtx.Err())
+		}
+		return nil, fmt.Errorf("the answer is too long or cut short: %w", lanyard.ErrUnavailable)
+	}
+	return decodeAnswer(resp.StatusCode, raw, len(items))
+}
+
+// gaveUp is the error of a call whose context ended: nothing is known.
+func gaveUp(ctxErr error) error {
+	return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctxErr)
+}
