@@ -41,7 +41,7 @@ func (p *page) view(q *pageCall, heading string, content any) view {
 	v := view{
 		Lang: p.text.language, Base: q.base, Heading: heading, Product: product,
 		Title:   p.text.say("layout.title", "Page", heading, "Product", product),
-		Brand:   p.text.say("layout.brand"),
+		Brand:   p.text.say("layout.brand", "Product", product),
 		Who:     who(q.caller),
 		Content: content, Status: http.StatusOK,
 	}
