@@ -183,6 +183,7 @@ type recorder struct {
 
 type arrival struct {
 	path   string
+	host   string
 	header http.Header
 }
 
@@ -207,7 +208,7 @@ func (r *recorder) last() arrival {
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.Copy(io.Discard, req.Body)
 	r.mu.Lock()
-	r.seen = append(r.seen, arrival{req.URL.Path, req.Header.Clone()})
+	r.seen = append(r.seen, arrival{req.URL.Path, req.Host, req.Header.Clone()})
 	target := r.target
 	r.mu.Unlock()
 	switch req.URL.Path {
@@ -418,24 +419,6 @@ func TestClientWaitsForThePlatformsLimit(t *testing.T) {
 	is(t, "a call beyond the limit", refused, providertoken.ErrRateLimited)
 	if sent != 6 {
 		t.Errorf("%d calls at once, want 6: a fifth of 30 a minute", sent)
-	}
-}
-
-func TestTheEnvironmentsProxyIsNotAsked(t *testing.T) {
-	proxy := &recorder{}
-	server, err := providertest.NewServer(proxy)
-	ok(t, err)
-	t.Cleanup(func() { _ = server.Close(context.Background()) })
-	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "ALL_PROXY"} {
-		t.Setenv(name, server.URL())
-	}
-	w := newWorld(t, nil)
-	token := w.connect(t)
-	c, err := w.tokens.Client(t.Context(), ana, ref, nil)
-	ok(t, err)
-	ok(t, get(t, c, "GET", token.Base+"/rest/api/2/search"))
-	if proxy.count() != 0 {
-		t.Error("a request went to the environment's proxy")
 	}
 }
 

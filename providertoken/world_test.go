@@ -53,6 +53,8 @@ type world struct {
 	urls   map[string]string
 	clock  *clock
 
+	options providertoken.Options
+
 	mu     sync.Mutex
 	events []lanyard.Event
 }
@@ -94,11 +96,7 @@ func newWorld(t *testing.T, change func(*providertoken.Options)) *world {
 	ok(t, err)
 	o := &providertoken.Options{
 		Providers: catalog.All(), Now: w.clock.Now,
-		OnEvent: func(_ context.Context, e lanyard.Event) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.events = append(w.events, e)
-		},
+		OnEvent: w.hear,
 	}
 	for id, fake := range w.fakes {
 		server, err := providertest.NewServer(fake)
@@ -112,9 +110,27 @@ func newWorld(t *testing.T, change func(*providertoken.Options)) *world {
 	if change != nil {
 		change(o)
 	}
+	w.options = *o
 	w.tokens, err = providertoken.NewService(w.store, w.sealer, o)
 	ok(t, err)
 	return w
+}
+
+// newWorldOver is w with another store in front of its own.
+func newWorldOver(t *testing.T, w *world, st providertoken.Store) *world {
+	t.Helper()
+	over := &world{store: w.store, sealer: w.sealer, fakes: w.fakes, urls: w.urls, clock: w.clock, options: w.options}
+	over.options.OnEvent = over.hear
+	var err error
+	over.tokens, err = providertoken.NewService(st, w.sealer, &over.options)
+	ok(t, err)
+	return over
+}
+
+func (w *world) hear(_ context.Context, e lanyard.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, e)
 }
 
 // request asks for a connection to the fake of that definition.
