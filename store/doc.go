@@ -27,7 +27,8 @@
 //  6. A context cancelled before the call writes nothing. One cancelled during
 //     commit leaves the outcome unknown: the answer is
 //     [lanyard.ErrUnavailable], and the caller reads again by the id it chose.
-//     Returned slices and maps are the caller's own.
+//     Slices and maps, given or returned, are the caller's own afterwards; an
+//     empty one comes back nil.
 //  7. A transaction that changes anything a verification reads (delete,
 //     rotate, expiry, scopes, deactivate, reactivate, erase) begins by writing
 //     a fresh random number to its [Shard]'s row of epochs; a creation that

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -10,6 +11,16 @@ import (
 
 // HashSize is the size in bytes of APIKey.Hash, a SHA-256.
 const HashSize = 32
+
+// How long what a database keeps in an index may be, in bytes. With the owner
+// beside it, whose parts have 255 bytes each, an entry stays below the 2704
+// bytes that PostgreSQL allows one: a third of a page, BTMaxItemSize in its
+// src/include/access/nbtree.h.
+const (
+	MaxIDLen        = 255
+	MaxLabelLen     = 1000
+	MaxDedupeKeyLen = 2000
+)
 
 // Instant returns t as every store keeps it: in UTC, without what is finer
 // than a microsecond. The zero time stays zero.
@@ -48,6 +59,8 @@ func (k APIKey) Validate() error {
 	c.text("hint", k.Hint)
 	c.text("scopes", k.Scopes...)
 	c.text("rotated_from", k.RotatedFrom)
+	c.atMost("rotated_from", len(k.RotatedFrom), MaxIDLen)
+	c.atMost("create_token", len(k.CreateToken), MaxIDLen)
 	if len(k.Hash) != HashSize {
 		c.fail("hash", lanyard.CodeInvalid, "a hash has 32 bytes")
 	}
@@ -66,6 +79,7 @@ func (t ProviderToken) Validate() error {
 	c.id("owner_key_id", t.OwnerKeyID)
 	c.text("method_id", t.MethodID)
 	c.text("label", t.Label)
+	c.atMost("label", len(t.Label), MaxLabelLen)
 	for name, value := range t.Fields {
 		c.text("fields", name, value)
 	}
@@ -97,6 +111,24 @@ func (k OwnerKey) Validate() error {
 		c.fail("wrapped", lanyard.CodeRequired, "the wrapped key is empty")
 	}
 	c.time("created_at", k.CreatedAt)
+	return c.err
+}
+
+// Validate reports whether a store can look for c.
+func (c EventCursor) Validate() error {
+	var check checker
+	check.text("after", c.ID)
+	return check.err
+}
+
+// ValidateInstant reports whether a store can keep t, which must be set, as
+// the time something happened.
+func ValidateInstant(field string, t time.Time) error {
+	var c checker
+	if t.IsZero() {
+		c.fail(field, lanyard.CodeRequired, "the time is zero")
+	}
+	c.time(field, t)
 	return c.err
 }
 
@@ -140,6 +172,13 @@ func (c *checker) id(field, value string) {
 		c.fail(field, lanyard.CodeRequired, "the value is empty")
 	}
 	c.text(field, value)
+	c.atMost(field, len(value), MaxIDLen)
+}
+
+func (c *checker) atMost(field string, length, limit int) {
+	if length > limit {
+		c.fail(field, lanyard.CodeTooLong, fmt.Sprintf("at most %d bytes", limit))
+	}
 }
 
 func (c *checker) text(field string, values ...string) {
@@ -169,6 +208,7 @@ func (c *checker) event(e lanyard.Event) {
 	}
 	c.text("event", e.Owner.Tenant, e.Actor.Tenant, e.Actor.Subject, string(e.Via), e.Object,
 		e.RequestID, e.IP, e.UserAgent, e.DedupeKey)
+	c.atMost("event.dedupe_key", len(e.DedupeKey), MaxDedupeKeyLen)
 	for k, v := range e.Detail {
 		c.text("event.detail", k, v)
 	}

@@ -168,7 +168,7 @@ func (s *Store) RotateAPIKey(ctx context.Context, old, next store.APIKey, limit 
 
 // DeleteAPIKey implements [store.APIKeys].
 func (s *Store) DeleteAPIKey(ctx context.Context, k store.APIKey, e lanyard.Event) error {
-	refused := cmp.Or(checkOwned(k.Owner, k.ID), checkTime("deleted_at", k.DeletedAt), check(e))
+	refused := cmp.Or(checkOwned(k.Owner, k.ID), store.ValidateInstant("deleted_at", k.DeletedAt), check(e))
 	return s.change(ctx, "DeleteAPIKey", refused, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.writeEpochs(ctx, tx, store.Shard(k.Owner)); err != nil {
 			return err

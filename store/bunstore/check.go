@@ -2,7 +2,6 @@ package bunstore
 
 import (
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/aichub/lanyard"
@@ -32,17 +31,6 @@ func checkOwned(owner lanyard.Owner, id string) error {
 func checkID(id string) error {
 	if !clean(id) {
 		return lanyard.ErrNotFound
-	}
-	return nil
-}
-
-// checkTime refuses a time that would be stored as none, or not at all.
-func checkTime(field string, t time.Time) error {
-	switch {
-	case t.IsZero():
-		return &lanyard.InputError{Field: field, Code: lanyard.CodeRequired, Message: "the time is zero"}
-	case t.UTC().Year() > 9999:
-		return &lanyard.InputError{Field: field, Code: lanyard.CodeInvalid, Message: "a time lies in the years 1 to 9999"}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func (s *Store) Erasures(ctx context.Context, tenant string, after store.EventCu
 }
 
 func (s *Store) events(ctx context.Context, method string, refused error, owner lanyard.Owner, after store.EventCursor, limit int) ([]lanyard.Event, error) {
-	refused = cmp.Or(refused, checkText("after", after.ID))
+	refused = cmp.Or(refused, after.Validate())
 	return read(ctx, s, method, refused, func(ctx context.Context) ([]lanyard.Event, error) {
 		if limit <= 0 {
 			return nil, nil

@@ -27,7 +27,7 @@ func (s *Store) APIKeyByID(ctx context.Context, id string) (store.APIKey, error)
 // DeleteAPIKeyByID implements [store.Maintenance]. event may be called again
 // where a transaction has to be repeated.
 func (s *Store) DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, event func(store.APIKey) lanyard.Event) error {
-	refused := cmp.Or(checkID(id), checkTime("at", at))
+	refused := cmp.Or(checkID(id), store.ValidateInstant("at", at))
 	_, err := read(ctx, s, "DeleteAPIKeyByID", refused, func(ctx context.Context) (int, error) {
 		candidates := s.db.NewSelect().Where("id = ?", id)
 		deleted, _, err := s.buryKeys(ctx, candidates, at, event)
@@ -42,7 +42,7 @@ func (s *Store) DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, e
 // DeleteAPIKeysCreatedBefore implements [store.Maintenance]. event may be
 // called again where a transaction has to be repeated.
 func (s *Store) DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.Time, limit int, event func(store.APIKey) lanyard.Event) (int, error) {
-	return read(ctx, s, "DeleteAPIKeysCreatedBefore", checkTime("at", at), func(ctx context.Context) (int, error) {
+	return read(ctx, s, "DeleteAPIKeysCreatedBefore", store.ValidateInstant("at", at), func(ctx context.Context) (int, error) {
 		if limit <= 0 {
 			return 0, nil
 		}
@@ -230,10 +230,14 @@ func (s *Store) purge(ctx context.Context, table, id, column string, before time
 	}
 }
 
-// expiring narrows a selection to what expires in [from, to).
+// expiring narrows a selection to what expires in [from, to). Nothing expires
+// before a zero to: it is NULL, and so is the comparison.
 func expiring(from, to time.Time) func(*bun.SelectQuery) *bun.SelectQuery {
 	return func(q *bun.SelectQuery) *bun.SelectQuery {
-		return q.Where("expires_at >= ?", instant{from}).Where("expires_at < ?", instant{to})
+		if !from.IsZero() {
+			q = q.Where("expires_at >= ?", instant{from})
+		}
+		return q.Where("expires_at < ?", instant{to})
 	}
 }
 

@@ -33,7 +33,7 @@ func (s *Store) OwnerState(ctx context.Context, owner lanyard.Owner) (store.Owne
 
 // Deactivate implements [store.Owners].
 func (s *Store) Deactivate(ctx context.Context, owner lanyard.Owner, at time.Time, e lanyard.Event) error {
-	return s.change(ctx, "Deactivate", cmp.Or(owner.Validate(), checkTime("at", at), check(e)), func(ctx context.Context, tx bun.Tx) error {
+	return s.change(ctx, "Deactivate", cmp.Or(owner.Validate(), store.ValidateInstant("at", at), check(e)), func(ctx context.Context, tx bun.Tx) error {
 		if err := s.writeEpochs(ctx, tx, store.Shard(owner)); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -44,6 +45,10 @@ func (s *Store) verifyStmt(ctx context.Context) (*sql.Stmt, error) {
 	}
 	if !s.byHash.CompareAndSwap(nil, stmt) { // another was quicker
 		_ = stmt.Close()
+	}
+	if s.closed.Load() { // meanwhile, and Close may have seen none
+		_ = stmt.Close()
+		return nil, lanyard.ErrClosed
 	}
 	return s.byHash.Load(), nil
 }

@@ -120,15 +120,15 @@ func (s *Store) RotateAPIKey(ctx context.Context, old, next store.APIKey, limit 
 		return err
 	}
 	defer unlock()
+	if next.Owner != old.Owner || next.RotatedFrom != old.ID {
+		return &lanyard.InputError{Field: "rotated_from", Code: lanyard.CodeInvalid, Message: "the successor names another key"}
+	}
 	stored, err := s.liveKey(old.Owner, old.ID)
 	if err != nil {
 		return err
 	}
 	if stored.Version != old.Version {
 		return failed("rotate key", lanyard.ErrConflict)
-	}
-	if next.Owner != old.Owner || next.RotatedFrom != old.ID {
-		return &lanyard.InputError{Field: "rotated_from", Code: lanyard.CodeInvalid, Message: "the successor names another key"}
 	}
 	for _, k := range s.keys {
 		if k.DeletedAt.IsZero() && k.RotatedFrom == old.ID {
@@ -149,7 +149,7 @@ func (s *Store) RotateAPIKey(ctx context.Context, old, next store.APIKey, limit 
 
 // DeleteAPIKey implements [store.APIKeys].
 func (s *Store) DeleteAPIKey(ctx context.Context, k store.APIKey, e lanyard.Event) error {
-	unlock, err := s.lock(ctx, k.Owner.Validate(), store.ValidateEvent(e))
+	unlock, err := s.lock(ctx, k.Owner.Validate(), store.ValidateInstant("deleted_at", k.DeletedAt), store.ValidateEvent(e))
 	if err != nil {
 		return err
 	}
@@ -160,9 +160,6 @@ func (s *Store) DeleteAPIKey(ctx context.Context, k store.APIKey, e lanyard.Even
 	}
 	if k.Version != 0 && k.Version != old.Version {
 		return failed("delete key", lanyard.ErrConflict)
-	}
-	if k.DeletedAt.IsZero() {
-		return &lanyard.InputError{Field: "deleted_at", Code: lanyard.CodeRequired, Message: "the time is zero"}
 	}
 	if err := s.checkEvent(e); err != nil {
 		return err
@@ -259,11 +256,11 @@ func (s *Store) withUse(k store.APIKey) store.APIKey {
 // copyKey returns a copy that shares nothing, with times as a store keeps them
 // and without the time of last use, which is kept apart.
 func copyKey(k store.APIKey) store.APIKey {
-	k.Hash = bytes.Clone(k.Hash)
-	k.MAC = bytes.Clone(k.MAC)
-	k.Scopes = slices.Clone(k.Scopes)
-	k.CreateToken = bytes.Clone(k.CreateToken)
-	k.CreateDigest = bytes.Clone(k.CreateDigest)
+	k.Hash = clone(k.Hash)
+	k.MAC = clone(k.MAC)
+	k.Scopes = clone(k.Scopes)
+	k.CreateToken = clone(k.CreateToken)
+	k.CreateDigest = clone(k.CreateDigest)
 	k.CreatedAt = store.Instant(k.CreatedAt)
 	k.ExpiresAt = store.Instant(k.ExpiresAt)
 	k.DeletedAt = store.Instant(k.DeletedAt)

@@ -3,7 +3,6 @@ package memory
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/aichub/lanyard"
@@ -26,7 +25,7 @@ func (s *Store) Append(ctx context.Context, e lanyard.Event) error {
 
 // Events implements [store.Events].
 func (s *Store) Events(ctx context.Context, owner lanyard.Owner, after store.EventCursor, limit int) ([]lanyard.Event, error) {
-	unlock, err := s.lock(ctx, owner.Validate())
+	unlock, err := s.lock(ctx, owner.Validate(), after.Validate())
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +35,7 @@ func (s *Store) Events(ctx context.Context, owner lanyard.Owner, after store.Eve
 
 // Erasures implements [store.Maintenance].
 func (s *Store) Erasures(ctx context.Context, tenant string, after store.EventCursor, limit int) ([]lanyard.Event, error) {
-	unlock, err := s.lock(ctx)
+	unlock, err := s.lock(ctx, after.Validate())
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +74,6 @@ func (s *Store) addEvent(e lanyard.Event) { s.events = append(s.events, copyEven
 
 func copyEvent(e lanyard.Event) lanyard.Event {
 	e.At = store.Instant(e.At)
-	e.Detail = maps.Clone(e.Detail)
+	e.Detail = cloneMap(e.Detail)
 	return e
 }

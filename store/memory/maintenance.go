@@ -28,7 +28,7 @@ func (s *Store) APIKeyByID(ctx context.Context, id string) (store.APIKey, error)
 
 // DeleteAPIKeyByID implements [store.Maintenance].
 func (s *Store) DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, event func(store.APIKey) lanyard.Event) error {
-	unlock, err := s.lock(ctx)
+	unlock, err := s.lock(ctx, store.ValidateInstant("at", at))
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Store) DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, e
 
 // DeleteAPIKeysCreatedBefore implements [store.Maintenance].
 func (s *Store) DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.Time, limit int, event func(store.APIKey) lanyard.Event) (int, error) {
-	unlock, err := s.lock(ctx)
+	unlock, err := s.lock(ctx, store.ValidateInstant("at", at))
 	if err != nil {
 		return 0, err
 	}

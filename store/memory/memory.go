@@ -14,6 +14,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,3 +102,19 @@ func (s *Store) touch(owner lanyard.Owner) {
 }
 
 func failed(what string, err error) error { return fmt.Errorf("memory: %s: %w", what, err) }
+
+// clone returns a copy of s, nil for an empty one.
+func clone[S ~[]E, E any](s S) S {
+	if len(s) == 0 {
+		return nil
+	}
+	return slices.Clone(s)
+}
+
+// cloneMap returns a copy of m, nil for an empty one.
+func cloneMap[M ~map[K]V, K comparable, V any](m M) M {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
+}

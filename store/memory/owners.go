@@ -57,14 +57,11 @@ func (s *Store) OwnerState(ctx context.Context, owner lanyard.Owner) (store.Owne
 
 // Deactivate implements [store.Owners].
 func (s *Store) Deactivate(ctx context.Context, owner lanyard.Owner, at time.Time, e lanyard.Event) error {
-	unlock, err := s.lock(ctx, owner.Validate(), store.ValidateEvent(e))
+	unlock, err := s.lock(ctx, owner.Validate(), store.ValidateInstant("at", at), store.ValidateEvent(e))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if at.IsZero() {
-		return &lanyard.InputError{Field: "at", Code: lanyard.CodeRequired, Message: "the time is zero"}
-	}
 	if s.states[owner].Deactivated() {
 		return nil
 	}

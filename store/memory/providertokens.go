@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -167,8 +166,8 @@ func (s *Store) labelTaken(t store.ProviderToken) bool {
 // copyToken returns a copy that shares nothing, with times as a store keeps
 // them.
 func copyToken(t store.ProviderToken) store.ProviderToken {
-	t.Fields = maps.Clone(t.Fields)
-	t.Secrets = maps.Clone(t.Secrets)
+	t.Fields = cloneMap(t.Fields)
+	t.Secrets = cloneMap(t.Secrets)
 	for name, secret := range t.Secrets {
 		secret.Envelope = bytes.Clone(secret.Envelope)
 		secret.UpdatedAt = store.Instant(secret.UpdatedAt)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -17,7 +19,9 @@ type change struct {
 	epoch bool
 	// owner of the record the call is about, in a world of ana's.
 	owner lanyard.Owner
-	do    func(ctx context.Context, st store.Store, w world, e lanyard.Event) error
+	// prepare, where not nil, does what the call needs to find.
+	prepare func(ctx context.Context, st store.Store) error
+	do      func(ctx context.Context, st store.Store, w world, e lanyard.Event) error
 	// foreign is the same call with another owner's name on the record; nil
 	// where the call creates the record.
 	foreign func(ctx context.Context, st store.Store, w world, other lanyard.Owner) error
@@ -117,6 +121,15 @@ var changes = []change{
 		},
 	},
 	{
+		name: "Reactivate", owner: ana, epoch: true,
+		prepare: func(ctx context.Context, st store.Store) error {
+			return st.Deactivate(ctx, ana, at(69), event(ana, "owner.deactivated"))
+		},
+		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+			return st.Reactivate(ctx, ana, e)
+		},
+	},
+	{
 		name: "Append", owner: ana,
 		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
 			return st.Append(ctx, e)
@@ -139,6 +152,7 @@ var changes = []change{
 
 var changeTests = map[string]func(*testing.T, store.Store){
 	"CommitTheirEvent":       testOneEvent,
+	"QuietOnesWriteNone":     testQuiet,
 	"RefusedByTakenEvent":    testTakenEvent,
 	"RefusedByInvalidEvent":  testInvalidEvent,
 	"RefusedWhenCancelled":   testCancelled,
@@ -155,6 +169,9 @@ func eachChange(t *testing.T, st store.Store, f func(t *testing.T, c change, w w
 	t.Helper()
 	for _, c := range changes {
 		w := populate(t, st, ana)
+		if c.prepare != nil {
+			ok(t, c.prepare(t.Context(), st))
+		}
 		f(t, c, w)
 		for _, owner := range append(slices.Clone(strangers), ana) {
 			ok(t, st.Erase(t.Context(), owner, erasure(owner)))
@@ -210,7 +227,10 @@ func testInvalidEvent(t *testing.T, st store.Store) {
 		bad := map[string]func(*lanyard.Event){
 			"no id":         func(e *lanyard.Event) { e.ID = "" },
 			"no action":     func(e *lanyard.Event) { e.Action = "" },
-			"no time":       func(e *lanyard.Event) { e.At = e.At.AddDate(-3000, 0, 0) },
+			"no time":       func(e *lanyard.Event) { e.At = time.Time{} },
+			"no such year":  func(e *lanyard.Event) { e.At = e.At.AddDate(-3000, 0, 0) },
+			"a long id":     func(e *lanyard.Event) { e.ID = strings.Repeat("x", store.MaxIDLen+1) },
+			"a long fact":   func(e *lanyard.Event) { e.DedupeKey = strings.Repeat("x", store.MaxDedupeKeyLen+1) },
 			"no subject":    func(e *lanyard.Event) { e.Owner.Subject = "" },
 			"NUL":           func(e *lanyard.Event) { e.UserAgent = "a\x00b" },
 			"invalid UTF-8": func(e *lanyard.Event) { e.Detail = map[string]string{"k": "\xff"} },
@@ -225,56 +245,93 @@ func testInvalidEvent(t *testing.T, st store.Store) {
 	})
 }
 
+// calls are all methods, on a world of ana's; the changes are in them under
+// their own names.
+func calls(ctx context.Context, st store.Store, w world) map[string]func() error {
+	of := func(k store.APIKey) lanyard.Event { return event(k.Owner, "x") }
+	all := map[string]func() error{
+		"Profile":             func() error { _, err := st.Profile(ctx, ana); return err },
+		"APIKeyByHash":        func() error { _, err := st.APIKeyByHash(ctx, w.key.Hash); return err },
+		"APIKey":              func() error { _, err := st.APIKey(ctx, ana, w.key.ID); return err },
+		"APIKeys":             func() error { _, err := st.APIKeys(ctx, ana); return err },
+		"APIKeyByCreateToken": func() error { _, err := st.APIKeyByCreateToken(ctx, ana, w.key.CreateToken); return err },
+		"RecordKeyUse":        func() error { return st.RecordKeyUse(ctx, []store.KeyUse{{ID: w.key.ID, At: at(99)}}) },
+		"ProviderToken":       func() error { _, err := st.ProviderToken(ctx, ana, w.token.ID); return err },
+		"ProviderTokens":      func() error { _, err := st.ProviderTokens(ctx, ana); return err },
+		"RecordTokenUse":      func() error { return st.RecordTokenUse(ctx, ana, w.token.ID, at(99)) },
+		"OwnerKey":            func() error { _, err := st.OwnerKey(ctx, ana); return err },
+		"CreateOwnerKey":      func() error { _, err := st.CreateOwnerKey(ctx, newOwnerKey(ben)); return err },
+		"OwnerState":          func() error { _, err := st.OwnerState(ctx, ana); return err },
+		"Reactivate":          func() error { return st.Reactivate(ctx, ana, event(ana, "x")) },
+		"Erase":               func() error { return st.Erase(ctx, ana, erasure(ana)) },
+		"Events":              func() error { _, err := st.Events(ctx, ana, store.EventCursor{}, 1); return err },
+		"APIKeyByID":          func() error { _, err := st.APIKeyByID(ctx, w.key.ID); return err },
+		"DeleteAPIKeyByID":    func() error { return st.DeleteAPIKeyByID(ctx, w.key.ID, at(60), of) },
+		"ExpiringAPIKeys":     func() error { _, err := st.ExpiringAPIKeys(ctx, at(0), at(1), "", 1); return err },
+		"UnsignedAPIKeys":     func() error { _, err := st.UnsignedAPIKeys(ctx, "", 1); return err },
+		"SignAPIKey":          func() error { return st.SignAPIKey(ctx, w.key) },
+		"ExpiringProviderTokens": func() error {
+			_, err := st.ExpiringProviderTokens(ctx, at(0), at(1), "", 1)
+			return err
+		},
+		"AllProviderTokens": func() error { _, err := st.AllProviderTokens(ctx, "", 1); return err },
+		"AllOwnerKeys":      func() error { _, err := st.AllOwnerKeys(ctx, "", 1); return err },
+		"RewrapOwnerKey":    func() error { return st.RewrapOwnerKey(ctx, w.ownerKey) },
+		"Erasures":          func() error { _, err := st.Erasures(ctx, ana.Tenant, store.EventCursor{}, 1); return err },
+		"CountOwnerKeys":    func() error { _, err := st.CountOwnerKeys(ctx); return err },
+		"Purge":             func() error { _, err := st.Purge(ctx, store.Purge{EventsBefore: at(9999)}); return err },
+	}
+	for _, c := range changes {
+		all[c.name] = func() error { return c.do(ctx, st, w, event(c.owner, "x")) }
+	}
+	if e, has := st.(store.Epochs); has {
+		all["Epochs"] = func() error { _, err := e.Epochs(ctx); return err }
+	}
+	return all
+}
+
 func testCancelled(t *testing.T, st store.Store) {
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	eachChange(t, st, func(t *testing.T, c change, w world) {
-		before := picture(t, st, w)
-		if err := c.do(cancelled, st, w, event(c.owner, "x")); err == nil {
-			t.Errorf("%s with a cancelled context = nil", c.name)
-		}
-		unchanged(t, st, w, c.name+" with a cancelled context", before)
-	})
 	w := populate(t, st, ana)
 	before := picture(t, st, w)
-	for name, call := range map[string]func() error{
-		"Reactivate":      func() error { return st.Reactivate(cancelled, ana, event(ana, "x")) },
-		"Erase":           func() error { return st.Erase(cancelled, ana, erasure(ana)) },
-		"RecordKeyUse":    func() error { return st.RecordKeyUse(cancelled, []store.KeyUse{{ID: w.key.ID, At: at(99)}}) },
-		"RecordTokenUse":  func() error { return st.RecordTokenUse(cancelled, ana, w.token.ID, at(99)) },
-		"CreateOwnerKey":  func() error { _, err := st.CreateOwnerKey(cancelled, newOwnerKey(ben)); return err },
-		"RewrapOwnerKey":  func() error { return st.RewrapOwnerKey(cancelled, w.ownerKey) },
-		"SignAPIKey":      func() error { return st.SignAPIKey(cancelled, w.key) },
-		"Purge":           func() error { _, err := st.Purge(cancelled, store.Purge{EventsBefore: at(9999)}); return err },
-		"APIKeyByHash":    func() error { _, err := st.APIKeyByHash(cancelled, w.key.Hash); return err },
-		"APIKeys":         func() error { _, err := st.APIKeys(cancelled, ana); return err },
-		"Events":          func() error { _, err := st.Events(cancelled, ana, store.EventCursor{}, 1); return err },
-		"Profile":         func() error { _, err := st.Profile(cancelled, ana); return err },
-		"ProviderTokens":  func() error { _, err := st.ProviderTokens(cancelled, ana); return err },
-		"OwnerKey":        func() error { _, err := st.OwnerKey(cancelled, ana); return err },
-		"OwnerState":      func() error { _, err := st.OwnerState(cancelled, ana); return err },
-		"CountOwnerKeys":  func() error { _, err := st.CountOwnerKeys(cancelled); return err },
-		"AllOwnerKeys":    func() error { _, err := st.AllOwnerKeys(cancelled, "", 1); return err },
-		"ExpiringAPIKeys": func() error { _, err := st.ExpiringAPIKeys(cancelled, at(0), at(1), "", 1); return err },
-	} {
-		if err := call(); !errors.Is(err, lanyard.ErrUnavailable) && !errors.Is(err, context.Canceled) {
-			t.Errorf("%s with a cancelled context = %v, want ErrUnavailable or context.Canceled", name, err)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, cancel := context.WithDeadline(t.Context(), epoch0.AddDate(-30, 0, 0))
+	defer cancel()
+	for why, ctx := range map[error]context.Context{context.Canceled: cancelled, context.DeadlineExceeded: expired} {
+		for name, call := range calls(ctx, st, w) {
+			if err := call(); !errors.Is(err, lanyard.ErrUnavailable) || !errors.Is(err, why) {
+				t.Errorf("%s with a context that is over = %v, want ErrUnavailable and %v", name, err, why)
+			}
 		}
 	}
-	unchanged(t, st, w, "calls with a cancelled context", before)
+	unchanged(t, st, w, "calls with a context that is over", before)
 }
 
 func testClosed(t *testing.T, st store.Store) {
 	w := populate(t, st, ana)
 	ok(t, st.Close())
 	ok(t, st.Close())
-	for _, c := range changes {
-		is(t, c.name+" after Close", c.do(t.Context(), st, w, event(c.owner, "x")), lanyard.ErrClosed)
+	for name, call := range calls(t.Context(), st, w) {
+		is(t, name+" after Close", call(), lanyard.ErrClosed)
 	}
-	_, err := st.APIKeyByHash(t.Context(), w.key.Hash)
-	is(t, "APIKeyByHash after Close", err, lanyard.ErrClosed)
-	_, err = st.Profile(t.Context(), ana)
-	is(t, "Profile after Close", err, lanyard.ErrClosed)
+}
+
+// testQuiet calls what nobody needs to read about.
+func testQuiet(t *testing.T, st store.Store) {
+	w := populate(t, st, ana)
+	before, err := st.Events(t.Context(), ana, store.EventCursor{}, 1000)
+	ok(t, err)
+	ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}}))
+	ok(t, st.RecordTokenUse(t.Context(), ana, w.token.ID, at(99)))
+	_, err = st.CreateOwnerKey(t.Context(), newOwnerKey(ana))
+	ok(t, err)
+	ok(t, st.RewrapOwnerKey(t.Context(), w.ownerKey))
+	ok(t, st.SignAPIKey(t.Context(), w.key))
+	_, err = st.Purge(t.Context(), store.Purge{TombstonesBefore: at(51), UsageBefore: at(100)})
+	ok(t, err)
+	after, err := st.Events(t.Context(), ana, store.EventCursor{}, 1000)
+	ok(t, err)
+	same(t, "Events after what writes none", after, before)
 }
 
 func testForeign(t *testing.T, st store.Store) {
@@ -300,6 +357,9 @@ func testOthersUntouched(t *testing.T, st store.Store) {
 			continue // by its nature for everybody
 		}
 		w := populate(t, st, ana)
+		if c.prepare != nil {
+			ok(t, c.prepare(t.Context(), st))
+		}
 		before := pictureOf(t, st, others)
 		ok(t, c.do(t.Context(), st, w, event(c.owner, "x")))
 		ok(t, st.Erase(t.Context(), ana, erasure(ana)))
@@ -325,6 +385,9 @@ func testForeignReads(t *testing.T, st store.Store) {
 		_, err = st.OwnerKey(t.Context(), other)
 		is(t, "OwnerKey"+name, err, lanyard.ErrNotFound)
 		is(t, "SignAPIKey"+name, st.SignAPIKey(t.Context(), store.APIKey{ID: w.key.ID, Owner: other, Version: 1}), lanyard.ErrNotFound)
+		stolen := w.ownerKey
+		stolen.Owner = other
+		is(t, "RewrapOwnerKey"+name, st.RewrapOwnerKey(t.Context(), stolen), lanyard.ErrNotFound)
 		keys, err := st.APIKeys(t.Context(), other)
 		ok(t, err)
 		tokens, err := st.ProviderTokens(t.Context(), other)
@@ -339,6 +402,9 @@ func testForeignReads(t *testing.T, st store.Store) {
 	got, err := st.ProviderToken(t.Context(), ana, w.token.ID)
 	ok(t, err)
 	same(t, "the connection after strangers recorded its use", got, w.token)
+	key, err := st.OwnerKey(t.Context(), ana)
+	ok(t, err)
+	same(t, "the owner key after strangers rewrapped it", key, w.ownerKey)
 }
 
 func testEmptySubject(t *testing.T, st store.Store) {
@@ -346,11 +412,29 @@ func testEmptySubject(t *testing.T, st store.Store) {
 	w := populate(t, st, ana)
 	before := picture(t, st, w)
 	for name, call := range map[string]func() error{
-		"Profile":        func() error { _, err := st.Profile(t.Context(), nobody); return err },
-		"CreateProfile":  func() error { return st.CreateProfile(t.Context(), newProfile(nobody), event(ana, "x")) },
-		"APIKeys":        func() error { _, err := st.APIKeys(t.Context(), nobody); return err },
-		"CreateAPIKey":   func() error { return st.CreateAPIKey(t.Context(), newKey(nobody, "k"), 10, event(ana, "x")) },
+		"Profile":       func() error { _, err := st.Profile(t.Context(), nobody); return err },
+		"CreateProfile": func() error { return st.CreateProfile(t.Context(), newProfile(nobody), event(ana, "x")) },
+		"APIKeys":       func() error { _, err := st.APIKeys(t.Context(), nobody); return err },
+		"CreateAPIKey":  func() error { return st.CreateAPIKey(t.Context(), newKey(nobody, "k"), 10, event(ana, "x")) },
+		"APIKey":        func() error { _, err := st.APIKey(t.Context(), nobody, w.key.ID); return err },
+		"DeleteAPIKey": func() error {
+			k := w.key
+			k.Owner, k.DeletedAt = nobody, at(60)
+			return st.DeleteAPIKey(t.Context(), k, event(ana, "x"))
+		},
+		"APIKeyByCreateToken": func() error {
+			_, err := st.APIKeyByCreateToken(t.Context(), nobody, w.key.CreateToken)
+			return err
+		},
+		"SignAPIKey":     func() error { return st.SignAPIKey(t.Context(), store.APIKey{ID: w.key.ID, Owner: nobody, Version: 1}) },
+		"ProviderToken":  func() error { _, err := st.ProviderToken(t.Context(), nobody, w.token.ID); return err },
 		"ProviderTokens": func() error { _, err := st.ProviderTokens(t.Context(), nobody); return err },
+		"DeleteProviderToken": func() error {
+			return st.DeleteProviderToken(t.Context(), nobody, w.token.ID, 0, event(ana, "x"))
+		},
+		"RecordTokenUse": func() error { return st.RecordTokenUse(t.Context(), nobody, w.token.ID, at(99)) },
+		"OwnerState":     func() error { _, err := st.OwnerState(t.Context(), nobody); return err },
+		"Reactivate":     func() error { return st.Reactivate(t.Context(), nobody, event(ana, "x")) },
 		"OwnerKey":       func() error { _, err := st.OwnerKey(t.Context(), nobody); return err },
 		"CreateOwnerKey": func() error { _, err := st.CreateOwnerKey(t.Context(), newOwnerKey(nobody)); return err },
 		"Deactivate":     func() error { return st.Deactivate(t.Context(), nobody, at(1), event(ana, "x")) },
