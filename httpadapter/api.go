@@ -60,6 +60,9 @@ func (h *Handler) admit(r *http.Request, route route) (*http.Request, caller, *p
 	if h.crossSite.Check(r) != nil {
 		return refuse(problem{Code: codeCrossSite})
 	}
+	if keys := h.config.APIKeys; keys != nil && keyInQuery(keys, r.URL) {
+		return refuse(keyInAddress)
+	}
 	r, who, err := h.caller(r)
 	if err != nil {
 		p := h.fail(r.Context(), err)

@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aichub/lanyard"
@@ -68,7 +69,7 @@ func (h *Handler) createKey(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := firstError(body.Name.required("name"), body.ExpiresAt.notNull("expires_at"), body.Scopes.notNull("scopes")); err != nil {
+	if err := firstError(body.Name.required("name"), body.ExpiresAt.notNull("expires_at"), inTime("expires_at", body.ExpiresAt), body.Scopes.notNull("scopes")); err != nil {
 		return answer{}, err
 	}
 	idempotencyKey, err := idempotencyKey(c.r)
@@ -105,11 +106,13 @@ func idempotencyKey(r *http.Request) (string, error) {
 	switch {
 	case len(values) == 0:
 		return "", nil
-	case len(values) > 1 || values[0] == "" || len(values[0]) > 255:
-		return "", malformed("Idempotency-Key is one value of 1 to 255 characters")
+	case len(values) > 1 || values[0] == "" || len(values[0]) > 255 || strings.ContainsFunc(values[0], unprintable):
+		return "", malformed("Idempotency-Key is one value of 1 to 255 printable ASCII characters")
 	}
 	return values[0], nil
 }
+
+func unprintable(c rune) bool { return c < ' ' || c > '~' }
 
 func (h *Handler) renameKey(c *call) (answer, error) {
 	if err := c.found(); err != nil {
@@ -118,7 +121,7 @@ func (h *Handler) renameKey(c *call) (answer, error) {
 	type request struct {
 		Name member[string] `json:"name"`
 	}
-	body, err := decode[request](c)
+	body, err := decode[request](c, "expires_at", "scopes")
 	if err != nil {
 		return answer{}, err
 	}

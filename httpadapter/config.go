@@ -45,8 +45,9 @@ type Config struct {
 	Limit func(*http.Request, lanyard.Principal) time.Duration
 
 	// MaxAuthAge is how long ago a user may have proved who he is
-	// (Principal.AuthTime) to create, rotate or delete; older is 403
-	// reauthentication-required. Zero asks for nothing.
+	// (Principal.AuthTime) to create, rotate or delete, and to change a
+	// connection; older is 403 reauthentication-required. Zero asks for
+	// nothing.
 	MaxAuthAge time.Duration
 
 	// LoginURL is where a browser without a session is sent. Defaults to a

@@ -7,7 +7,9 @@ import (
 	"mime"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -81,8 +83,9 @@ func malformed(detail string) error {
 
 // decode reads the call's body into a T, whose members are [member]s. An
 // absent body is malformed, null is an empty object. What a member refuses is
-// an *lanyard.InputError that names it.
-func decode[T any](c *call) (T, error) {
+// an *lanyard.InputError that names it. Besides those that nobody may write,
+// shown are members of the answer that this request cannot.
+func decode[T any](c *call, shown ...string) (T, error) {
 	var v T
 	if len(c.body) == 0 {
 		return v, malformed("the body is empty")
@@ -96,7 +99,7 @@ func decode[T any](c *call) (T, error) {
 		return v, malformed("the body is not one well-formed JSON document")
 	}
 	if errors.Is(semantic.Err, json.ErrUnknownName) {
-		return v, unknownMember(semantic.JSONPointer)
+		return v, unknownMember(semantic.JSONPointer, shown)
 	}
 	return v, &lanyard.InputError{
 		Field: field(semantic.JSONPointer), Code: lanyard.CodeInvalid, Message: "the value has another type or form",
@@ -114,10 +117,10 @@ var readOnly = map[string]bool{
 // a name we do not know may be a value that somebody put in the wrong place.
 var nameLike = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,31}$`)
 
-func unknownMember(at jsontext.Pointer) error {
+func unknownMember(at jsontext.Pointer, shown []string) error {
 	name := at.LastToken()
 	code, message := lanyard.CodeUnknown, "there is no such member"
-	if readOnly[name] {
+	if readOnly[name] || slices.Contains(shown, name) {
 		code, message = lanyard.CodeReadOnly, "the member cannot be written"
 	}
 	if !nameLike.MatchString(name) {
@@ -160,6 +163,15 @@ func (m *member[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 func (m member[T]) notNull(name string) error {
 	if m.null {
 		return &lanyard.InputError{Field: name, Code: lanyard.CodeInvalid, Message: "null is not a value here"}
+	}
+	return nil
+}
+
+// inTime refuses the first instant of the year 1, which a service would take
+// for no time at all.
+func inTime(name string, m member[time.Time]) error {
+	if m.set && !m.null && m.value.IsZero() {
+		return &lanyard.InputError{Field: name, Code: lanyard.CodeInvalid, Message: "the time is not in the future"}
 	}
 	return nil
 }

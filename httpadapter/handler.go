@@ -86,7 +86,7 @@ func Mount(mux *http.ServeMux, prefix string, h *Handler) {
 	if prefix == "/" {
 		prefix = ""
 	}
-	below := http.StripPrefix(prefix, h)
+	below := below(prefix, h)
 	for _, method := range methods {
 		mux.Handle(method+" "+prefix+"/", below)
 	}
@@ -101,20 +101,40 @@ func Mount(mux *http.ServeMux, prefix string, h *Handler) {
 	}
 }
 
+// below takes the prefix off a path before h sees it. The prefix of the path as
+// it was sent may be spelled with escapes; http.StripPrefix would answer that
+// with a 404 of its own.
+func below(prefix string, h http.Handler) http.Handler {
+	depth := strings.Count(prefix, "/")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r2, u := r.WithContext(r.Context()), *r.URL
+		u.Path = strings.TrimPrefix(u.Path, prefix)
+		for range depth {
+			if i := strings.IndexByte(strings.TrimPrefix(u.RawPath, "/"), '/'); i >= 0 {
+				u.RawPath = u.RawPath[i+1:]
+			}
+		}
+		r2.URL = &u
+		h.ServeHTTP(w, r2)
+	})
+}
+
 // ServeHTTP serves a request whose path is below the mount.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
 	w.Header().Set("X-Request-Id", id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	r = r.WithContext(lanyard.WithRequest(r.Context(), lanyard.Request{
-		ID: id, IP: h.clientIP(r), UserAgent: shorten(r.UserAgent(), 256),
-	}))
+	// The id first: a panic of a hook has one, too.
+	request := lanyard.Request{ID: id, UserAgent: shorten(r.UserAgent(), 256)}
+	r = r.WithContext(lanyard.WithRequest(r.Context(), request))
 	api := underAPI(r.URL.Path)
 	defer func() {
 		if fault := recover(); fault != nil {
 			h.panicked(w, r, fault, api)
 		}
 	}()
+	request.IP = h.clientIP(r)
+	r = r.WithContext(lanyard.WithRequest(r.Context(), request))
 	if api {
 		h.serveAPI(w, r)
 		return

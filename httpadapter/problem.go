@@ -198,7 +198,7 @@ type problemBody struct {
 	Status    int          `json:"status"`
 	Code      string       `json:"code"`
 	Detail    string       `json:"detail,omitzero"`
-	RequestID string       `json:"request_id"`
+	RequestID string       `json:"request_id,omitzero"`
 	LoginURL  string       `json:"login_url,omitzero"`
 	Errors    []fieldError `json:"errors,omitempty"`
 }
@@ -219,7 +219,9 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
 		body = fmt.Appendf(nil, `{"status":%d}`, p.status())
 	}
 	w.WriteHeader(p.status())
-	_, _ = w.Write(body)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
 }
 
 // setHeaders sets what the status asks for, the same on the page.

@@ -12,7 +12,7 @@ import (
 type profileView struct {
 	Sub           string               `json:"sub"`
 	Tenant        string               `json:"tenant,omitzero"`
-	Email         string               `json:"email,omitzero"`
+	Email         string               `json:"email"`
 	EmailVerified bool                 `json:"email_verified"`
 	GivenName     string               `json:"given_name"`
 	FamilyName    string               `json:"family_name"`
@@ -67,7 +67,7 @@ func (h *Handler) updateProfile(c *call) (answer, error) {
 		GivenName  member[string] `json:"given_name"`
 		FamilyName member[string] `json:"family_name"`
 	}
-	body, err := decode[request](c)
+	body, err := decode[request](c, "name", "fields")
 	if err != nil {
 		return answer{}, err
 	}

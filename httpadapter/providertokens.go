@@ -148,7 +148,7 @@ func (h *Handler) createToken(c *call) (answer, error) {
 	fields, err1 := readTexts("fields", body.Fields)
 	secrets, err2 := secretTexts(body.Secrets)
 	if err := firstError(body.ProviderID.required("provider_id"), body.MethodID.notNull("method_id"),
-		body.Label.notNull("label"), body.ExpiresAt.notNull("expires_at"),
+		body.Label.notNull("label"), body.ExpiresAt.notNull("expires_at"), inTime("expires_at", body.ExpiresAt),
 		body.AllowUnverified.notNull("allow_unverified"), err1, err2); err != nil {
 		return answer{}, err
 	}
@@ -176,13 +176,13 @@ func (h *Handler) updateToken(c *call) (answer, error) {
 		ExpiresAt       member[time.Time]                 `json:"expires_at"`
 		AllowUnverified member[bool]                      `json:"allow_unverified"`
 	}
-	body, err := decode[request](c)
+	body, err := decode[request](c, "provider_id", "method_id")
 	if err != nil {
 		return answer{}, err
 	}
 	fields, err1 := readTexts("fields", body.Fields)
 	secrets, err2 := secretTexts(body.Secrets)
-	if err := firstError(body.AllowUnverified.notNull("allow_unverified"), err1, err2); err != nil {
+	if err := firstError(inTime("expires_at", body.ExpiresAt), body.AllowUnverified.notNull("allow_unverified"), err1, err2); err != nil {
 		return answer{}, err
 	}
 	version, err := precondition(c, func() (int64, error) {

@@ -2,8 +2,10 @@ package httpadapter
 
 import (
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aichub/lanyard"
@@ -64,7 +66,7 @@ func (g *keyGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		g.refuse(w, r, problemOf(err))
 	case keyInQuery(g.keys, r.URL):
-		g.refuse(w, r, problem{Code: codeMalformed, Detail: "an API key must not stand in the address"})
+		g.refuse(w, r, keyInAddress)
 	case g.keys.IsToken(token):
 		g.check(w, r, token)
 	case g.others != nil:
@@ -92,7 +94,8 @@ func (g *keyGuard) check(w http.ResponseWriter, r *http.Request, token string) {
 			return
 		}
 	}
-	r = r.Clone(lanyard.WithPrincipal(r.Context(), p))
+	r = r.WithContext(lanyard.WithPrincipal(r.Context(), p))
+	r.Header = maps.Clone(r.Header) // the caller's request stays as it was
 	r.Header.Del("Authorization")
 	g.next.ServeHTTP(w, r)
 }
@@ -102,16 +105,17 @@ func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 	writeProblem(w, r, p)
 }
 
-// keyInQuery reports whether a parameter holds a token of ours.
+// keyInAddress refuses a key that stands in logs by now.
+var keyInAddress = problem{Code: codeMalformed, Detail: "an API key must not stand in the address"}
+
+// keyInQuery reports whether a parameter is a token of ours.
 func keyInQuery(keys *apikey.Service, u *url.URL) bool {
 	if u.RawQuery == "" {
 		return false
 	}
-	for _, values := range u.Query() {
-		for _, v := range values {
-			if keys.IsToken(v) {
-				return true
-			}
+	for name, values := range u.Query() {
+		if keys.IsToken(name) || slices.ContainsFunc(values, keys.IsToken) {
+			return true
 		}
 	}
 	return false
