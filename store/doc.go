@@ -24,9 +24,10 @@
 //  5. Times come back in UTC and equal to the microsecond; a zero time stays
 //     zero. NUL and invalid UTF-8 are refused with an [*lanyard.InputError]
 //     before any SQL; the Validate method of each record is the shared check.
-//  6. A context cancelled before the call writes nothing. One cancelled during
-//     commit leaves the outcome unknown: the answer is
-//     [lanyard.ErrUnavailable], and the caller reads again by the id it chose.
+//  6. A context that is over before the call writes nothing; the answer is
+//     [lanyard.ErrUnavailable] and the context's error. One that ends during
+//     commit leaves the outcome unknown: the answer is the same, and the
+//     caller reads again by the id it chose.
 //     Slices and maps, given or returned, are the caller's own afterwards; an
 //     empty one comes back nil.
 //  7. A transaction that changes anything a verification reads (delete,

@@ -39,12 +39,33 @@ var apiKeyTests = map[string]func(*testing.T, store.Store){
 		other.CreateToken = nil
 		ok(t, st.CreateAPIKey(t.Context(), other, 10, event(ana, "x")))
 	},
+	"BeginLiveAndUnused": func(t *testing.T, st store.Store) {
+		k := newKey(ana, "k")
+		k.Version, k.DeletedAt, k.LastUsedAt = 7, at(1), at(2)
+		ok(t, st.CreateAPIKey(t.Context(), k, 10, event(ana, "x")))
+		got, err := st.APIKey(t.Context(), ana, k.ID)
+		ok(t, err)
+		k.Version, k.DeletedAt, k.LastUsedAt = 1, time.Time{}, time.Time{}
+		same(t, "a new key", got, k)
+	},
+	"EmptyIsNil": func(t *testing.T, st store.Store) {
+		k := newKey(ana, "k")
+		k.MAC, k.Scopes, k.CreateToken, k.CreateDigest = []byte{}, []string{}, []byte{}, []byte{}
+		ok(t, st.CreateAPIKey(t.Context(), k, 10, event(ana, "x")))
+		got, err := st.APIKey(t.Context(), ana, k.ID)
+		ok(t, err)
+		k.Version, k.MAC, k.Scopes, k.CreateToken, k.CreateDigest = 1, nil, nil, nil, nil
+		same(t, "a key with empty parts", got, k)
+	},
 	"TombstonesAreHidden": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)
 		_, err := st.APIKey(t.Context(), ana, w.tombstone.ID)
 		is(t, "APIKey of a tombstone", err, lanyard.ErrNotFound)
 		is(t, "UpdateAPIKey of a tombstone", st.UpdateAPIKey(t.Context(), w.tombstone, event(ana, "x")), lanyard.ErrNotFound)
 		is(t, "DeleteAPIKey of a tombstone", st.DeleteAPIKey(t.Context(), w.tombstone, event(ana, "x")), lanyard.ErrNotFound)
+		list, err := st.APIKeys(t.Context(), ana)
+		ok(t, err)
+		same(t, "APIKeys beside a tombstone", list, []store.APIKey{w.key})
 		lookup, err := st.APIKeyByHash(t.Context(), w.tombstone.Hash)
 		ok(t, err)
 		same(t, "APIKeyByHash of a tombstone", lookup.Key, w.tombstone)
@@ -184,7 +205,37 @@ var apiKeyTests = map[string]func(*testing.T, store.Store){
 				same(t, "a key after changing an answer", k, w.key)
 				k.Hash[0], k.MAC[0], k.Scopes[0], k.CreateToken[0], k.CreateDigest[0] = 0, 0, "x", 0, 0
 			}
+			list, err := st.APIKeys(t.Context(), ana)
+			ok(t, err)
+			same(t, "a listed key after changing an answer", list, []store.APIKey{w.key})
+			list[0].Hash[0], list[0].Scopes[0] = 0, "x"
 		}
+	},
+	"KeepsCopies": func(t *testing.T, st store.Store) {
+		spoil := func(k store.APIKey) {
+			k.Hash[0], k.MAC[0], k.Scopes[0], k.CreateToken[0], k.CreateDigest[0] = 0, 0, "x", 0, 0
+		}
+		given, want := newKey(ana, "k"), newKey(ana, "k")
+		ok(t, st.CreateAPIKey(t.Context(), given, 10, event(ana, "x")))
+		spoil(given)
+		given, want.Version = newKey(ana, "k"), 2
+		given.Version = 1
+		ok(t, st.UpdateAPIKey(t.Context(), given, event(ana, "x")))
+		spoil(given)
+		given = newKey(ana, "k")
+		given.Version = 2
+		ok(t, st.SignAPIKey(t.Context(), given))
+		spoil(given)
+		got, err := st.APIKey(t.Context(), ana, want.ID)
+		ok(t, err)
+		same(t, "a key after its callers changed theirs", got, want)
+		given = newKey(ana, "k")
+		given.DeletedAt, want.DeletedAt, want.Version = at(60), at(60), 3
+		ok(t, st.DeleteAPIKey(t.Context(), given, event(ana, "x")))
+		spoil(given)
+		got, err = st.APIKeyByID(t.Context(), want.ID)
+		ok(t, err)
+		same(t, "a tombstone after its caller changed his", got, want)
 	},
 }
 
@@ -226,6 +277,21 @@ var rotationTests = map[string]func(*testing.T, store.Store){
 		before := picture(t, st, w)
 		is(t, "RotateAPIKey at the limit", st.RotateAPIKey(t.Context(), w.key, next, 1, event(ana, "x")), lanyard.ErrLimit)
 		unchanged(t, st, w, "RotateAPIKey at the limit", before)
+	},
+	"NamesItsPredecessor": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		before := picture(t, st, w)
+		for name, spoil := range map[string]func(*store.APIKey){
+			"no key":        func(k *store.APIKey) { k.RotatedFrom = "" },
+			"another key":   func(k *store.APIKey) { k.RotatedFrom = w.tombstone.ID },
+			"another owner": func(k *store.APIKey) { k.Owner = ben },
+		} {
+			next := newKey(ana, "next")
+			next.RotatedFrom = w.key.ID
+			spoil(&next)
+			isInput(t, "RotateAPIKey to a successor that names "+name, st.RotateAPIKey(t.Context(), w.key, next, 10, event(ana, "x")))
+		}
+		unchanged(t, st, w, "a rotation to a wrong successor", before)
 	},
 	"TombstonesDoNotRotate": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)

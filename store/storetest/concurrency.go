@@ -41,6 +41,11 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 			tok.Reason = fmt.Sprint(i)
 			return st.UpdateProviderToken(t.Context(), tok, event(ana, "x"))
 		})
+		race(t, sts, 1, lanyard.ErrConflict, func(i int, st store.Store) error {
+			k := w.ownerKey
+			k.KeyVersion = fmt.Sprint(i)
+			return st.RewrapOwnerKey(t.Context(), k)
+		})
 	},
 	"LimitsHold": func(t *testing.T, sts []store.Store) {
 		w := populate(t, sts[0], ana) // one key, one connection
@@ -50,6 +55,46 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 		race(t, sts, 3, lanyard.ErrLimit, func(i int, st store.Store) error {
 			return st.CreateProviderToken(t.Context(), newToken(w.ownerKey, "p", fmt.Sprint(i)), 4, event(ana, "x"))
 		})
+	},
+	"RotationsHoldTheLimit": func(t *testing.T, sts []store.Store) {
+		keys := make([]store.APIKey, workers)
+		for i := range keys {
+			keys[i] = newKey(ana, fmt.Sprint("k", i))
+			ok(t, sts[0].CreateAPIKey(t.Context(), keys[i], -1, event(ana, "x")))
+			keys[i].Version = 1
+		}
+		race(t, sts, 3, lanyard.ErrLimit, func(i int, st store.Store) error {
+			next := newKey(ana, fmt.Sprint("n", i))
+			next.RotatedFrom = keys[i].ID
+			return st.RotateAPIKey(t.Context(), keys[i], next, workers+3, event(ana, "x"))
+		})
+	},
+	"ManyOwnersAtOnce": func(t *testing.T, sts []store.Store) {
+		owners := make([]lanyard.Owner, 12) // in as many shards, nearly
+		for i := range owners {
+			owners[i] = lanyard.Owner{Tenant: "acme", Subject: fmt.Sprint("owner", i)}
+			ok(t, sts[0].CreateAPIKey(t.Context(), newKey(owners[i], "k"), -1, event(owners[i], "x")))
+		}
+		race(t, sts, workers, nil, func(i int, st store.Store) error {
+			switch owner := owners[i%len(owners)]; i % 4 {
+			case 0, 1:
+				_, err := st.DeleteAPIKeysCreatedBefore(t.Context(), at(1000), at(60), 1000, func(k store.APIKey) lanyard.Event {
+					return event(k.Owner, "x")
+				})
+				return err
+			case 2:
+				return st.Deactivate(t.Context(), owner, at(70), event(owner, "x"))
+			default:
+				return st.Erase(t.Context(), owner, erasure(owner))
+			}
+		})
+		for _, owner := range owners {
+			keys, err := sts[0].APIKeys(t.Context(), owner)
+			ok(t, err)
+			if len(keys) != 0 {
+				t.Errorf("%s has %d keys after their deletion", owner.Subject, len(keys))
+			}
+		}
 	},
 	"OneCreateTokenOneKey": func(t *testing.T, sts []store.Store) {
 		race(t, sts, 1, lanyard.ErrExists, func(i int, st store.Store) error {
@@ -129,33 +174,67 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 			}
 		}
 	},
-	"OldRowNeverWithNewEpoch": func(t *testing.T, sts []store.Store) {
-		e, has := sts[0].(store.Epochs)
-		if !has {
+	"OneEpochOneState": func(t *testing.T, sts []store.Store) {
+		if _, has := sts[0].(store.Epochs); !has {
 			return
 		}
 		w := populate(t, sts[0], ana)
-		before := epochs(t, e)[store.Shard(ana)]
-		start, done := make(chan struct{}), make(chan error, 1)
-		go func() {
-			<-start
-			k := w.key
-			k.DeletedAt = at(60)
-			done <- sts[len(sts)-1].DeleteAPIKey(t.Context(), k, event(ana, "x"))
-		}()
-		close(start)
-		for {
-			lookup, err := sts[0].APIKeyByHash(t.Context(), w.key.Hash)
-			ok(t, err)
-			deleted, written := !lookup.Key.DeletedAt.IsZero(), lookup.Epoch != before
-			if deleted != written {
-				t.Fatalf("a look-up shows the key deleted: %v, and a new epoch: %v", deleted, written)
+		// What a look-up shows of the key and its owner is told by its epoch:
+		// never two states with one.
+		type state struct {
+			version     int64
+			deactivated bool
+			deleted     bool
+		}
+		var (
+			mu   sync.Mutex
+			seen = map[int64]state{}
+			wg   sync.WaitGroup
+		)
+		look := func(st store.Store) (over bool) {
+			lookup, err := st.APIKeyByHash(t.Context(), w.key.Hash)
+			if err != nil {
+				t.Errorf("APIKeyByHash = %v", err)
+				return true
 			}
-			if deleted {
-				break
+			now := state{lookup.Key.Version, lookup.Owner.Deactivated(), !lookup.Key.DeletedAt.IsZero()}
+			mu.Lock()
+			defer mu.Unlock()
+			if before, known := seen[lookup.Epoch]; known && before != now {
+				t.Errorf("with epoch %d a look-up showed %+v and %+v", lookup.Epoch, before, now)
+				return true
+			}
+			seen[lookup.Epoch] = now
+			return now.deleted
+		}
+		for i := range 4 {
+			wg.Go(func() {
+				for !look(sts[i%len(sts)]) {
+				}
+			})
+		}
+		st, k := sts[len(sts)-1], w.key
+		for range 15 {
+			for name, change := range map[string]func() error{
+				"UpdateAPIKey": func() error { return st.UpdateAPIKey(t.Context(), k, event(ana, "x")) },
+				"Deactivate":   func() error { return st.Deactivate(t.Context(), ana, at(70), event(ana, "x")) },
+				"Reactivate":   func() error { return st.Reactivate(t.Context(), ana, event(ana, "x")) },
+			} {
+				if err := change(); err != nil {
+					t.Errorf("%s = %v", name, err)
+				}
+				if name == "UpdateAPIKey" {
+					k.Version++
+				}
+				look(st)
 			}
 		}
-		ok(t, <-done)
+		k.DeletedAt = at(60)
+		if err := st.DeleteAPIKey(t.Context(), k, event(ana, "x")); err != nil {
+			t.Errorf("DeleteAPIKey = %v", err)
+			ok(t, st.Erase(t.Context(), ana, erasure(ana))) // so that the readers end
+		}
+		wg.Wait()
 	},
 }
 

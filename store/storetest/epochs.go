@@ -57,6 +57,29 @@ var epochTests = map[string]func(*testing.T, store.Store){
 			ok(t, st.UpdateAPIKey(t.Context(), w.key, event(ana, "x")))
 		}
 	},
+	"AreRandom": func(t *testing.T, st store.Store) {
+		e, has := st.(store.Epochs)
+		if !has {
+			return
+		}
+		// A counter would come back to a number that a process remembers, after
+		// the database was restored to an earlier point.
+		before := epochs(t, e)[store.Shard(ana)]
+		seen := map[int64]bool{before: true}
+		for range 4 {
+			for _, change := range []func() error{
+				func() error { return st.Deactivate(t.Context(), ana, at(70), event(ana, "x")) },
+				func() error { return st.Reactivate(t.Context(), ana, event(ana, "x")) },
+			} {
+				ok(t, change())
+				fresh := epochs(t, e)[store.Shard(ana)]
+				if seen[fresh] || fresh-before < 1<<16 && before-fresh < 1<<16 {
+					t.Errorf("the epoch after %d is %d, want a random one", before, fresh)
+				}
+				seen[fresh], before = true, fresh
+			}
+		}
+	},
 	"ReturnsACopy": func(t *testing.T, st store.Store) {
 		e, has := st.(store.Epochs)
 		if !has {

@@ -31,13 +31,16 @@ var eventTests = map[string]func(*testing.T, store.Store){
 		theirs := event(ben, "fact")
 		theirs.DedupeKey = e.DedupeKey
 		ok(t, st.Append(t.Context(), theirs))
+		other := event(ana, "fact")
+		other.DedupeKey = "KEY:2026-03-14T15"
+		ok(t, st.Append(t.Context(), other))
 		for range 2 {
 			ok(t, st.Append(t.Context(), event(ana, "without a key")))
 		}
 		got, err := st.Events(t.Context(), ana, store.EventCursor{}, 10)
 		ok(t, err)
-		if len(got) != 3 {
-			t.Errorf("Events holds %d, want 3", len(got))
+		if len(got) != 4 {
+			t.Errorf("Events holds %d, want 4", len(got))
 		}
 	},
 	"PagesAreStable": func(t *testing.T, st store.Store) {
@@ -76,6 +79,9 @@ var eventTests = map[string]func(*testing.T, store.Store){
 				break
 			}
 			add(fmt.Sprintf("new%02d", n), 1000+n, false)
+			if n < 3 {
+				add(fmt.Sprintf("old%02d", n), -n, true)
+			}
 		}
 		for id := range want {
 			if !seen[id] {
@@ -100,10 +106,21 @@ var eventTests = map[string]func(*testing.T, store.Store){
 	},
 	"LimitZeroIsNothing": func(t *testing.T, st store.Store) {
 		ok(t, st.Append(t.Context(), event(ana, "x")))
-		got, err := st.Events(t.Context(), ana, store.EventCursor{}, 0)
-		ok(t, err)
-		if len(got) != 0 {
-			t.Errorf("Events(limit 0) returned %d", len(got))
+		for _, limit := range []int{0, -1} {
+			got, err := st.Events(t.Context(), ana, store.EventCursor{}, limit)
+			ok(t, err)
+			if len(got) != 0 {
+				t.Errorf("Events(limit %d) returned %d", limit, len(got))
+			}
 		}
+	},
+	"KeepsCopies": func(t *testing.T, st store.Store) {
+		e := event(ana, "x")
+		ok(t, st.Append(t.Context(), e))
+		e.Detail["name"] = "changed"
+		got, err := st.Events(t.Context(), ana, store.EventCursor{}, 10)
+		ok(t, err)
+		e.Detail = map[string]string{"name": "x"}
+		same(t, "Events after a caller changed his", got, []lanyard.Event{e})
 	},
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -90,6 +91,13 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 			return st.ExpiringProviderTokens(t.Context(), at(1001), at(1005), after, 2)
 		})
 		same(t, "ExpiringProviderTokens", ids(tokens, tokenID), []string{tag(ana, "p1"), tag(ana, "p2"), tag(ana, "p3"), tag(ana, "p4")})
+		// Without a beginning: all that expire before; without an end: none.
+		keys, err := st.ExpiringAPIKeys(t.Context(), time.Time{}, at(1002), "", 10)
+		ok(t, err)
+		same(t, "ExpiringAPIKeys from zero", ids(keys, keyID), []string{tag(ben, "k0"), tag(ben, "k1")})
+		keys, err = st.ExpiringAPIKeys(t.Context(), at(0), time.Time{}, "", 10)
+		ok(t, err)
+		same(t, "ExpiringAPIKeys to zero", ids(keys, keyID), []string{})
 		all := pages(t, tokenID, func(after string) ([]store.ProviderToken, error) {
 			return st.AllProviderTokens(t.Context(), after, 3)
 		})
@@ -150,12 +158,22 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 		ok(t, err)
 		k.Version++
 		same(t, "a rewrapped key", got, k)
+		k.Wrapped[0] = 'x' // ours, not the store's
+		got, err = st.OwnerKey(t.Context(), ana)
+		ok(t, err)
+		if string(got.Wrapped) != "new" {
+			t.Error("a rewrapped key changed with its caller's")
+		}
 		k.ID = "gone"
 		is(t, "RewrapOwnerKey of a key that was replaced", st.RewrapOwnerKey(t.Context(), k), lanyard.ErrNotFound)
 	},
 	"Purge": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)
-		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}}))
+		usedOnce := newKey(ana, "used")
+		ok(t, st.CreateAPIKey(t.Context(), usedOnce, 10, event(ana, "x")))
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}, {ID: usedOnce.ID, At: at(500)}}))
+		usedOnce.DeletedAt = at(50)
+		ok(t, st.DeleteAPIKey(t.Context(), usedOnce, event(ana, "x")))
 		before := picture(t, st, w)
 		done, err := st.Purge(t.Context(), store.Purge{})
 		ok(t, err)
@@ -168,12 +186,21 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 		ok(t, err)
 		done, err = st.Purge(t.Context(), store.Purge{EventsBefore: at(101), TombstonesBefore: at(51), UsageBefore: at(100)})
 		ok(t, err)
-		same(t, "Purge", done, store.Purged{Events: len(events), Tombstones: 1, Usage: 1})
+		same(t, "Purge", done, store.Purged{Events: len(events), Tombstones: 2, Usage: 1})
+		usedOnce.DeletedAt = time.Time{}
+		ok(t, st.CreateAPIKey(t.Context(), usedOnce, 10, event(ana, "x")))
+		reborn, err := st.APIKey(t.Context(), ana, usedOnce.ID)
+		ok(t, err)
+		if !reborn.LastUsedAt.IsZero() {
+			t.Error("Purge kept when a tombstone was used")
+		}
 		_, err = st.APIKeyByHash(t.Context(), w.tombstone.Hash)
 		is(t, "APIKeyByHash of a purged tombstone", err, lanyard.ErrNotFound)
 		got, err := st.APIKey(t.Context(), ana, w.key.ID)
 		ok(t, err)
 		same(t, "a live key after Purge", got, w.key)
+		_, err = st.ProviderToken(t.Context(), ana, w.token.ID)
+		ok(t, err)
 	},
 	"ErasurePages": func(t *testing.T, st store.Store) {
 		for range 3 {

@@ -25,6 +25,15 @@ var ownerKeyTests = map[string]func(*testing.T, store.Store){
 		ok(t, err)
 		same(t, "OwnerKey after changing an answer", got, w.ownerKey)
 	},
+	"AnIDIsOneOwners": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		theirs := newOwnerKey(ben)
+		theirs.ID = w.ownerKey.ID
+		_, err := st.CreateOwnerKey(t.Context(), theirs)
+		is(t, "CreateOwnerKey with another owner's id", err, lanyard.ErrExists)
+		_, err = st.OwnerKey(t.Context(), ben)
+		is(t, "OwnerKey after that", err, lanyard.ErrNotFound)
+	},
 	"TheSystemHasOne": func(t *testing.T, st store.Store) {
 		system := newOwnerKey(lanyard.Owner{})
 		_, err := st.CreateOwnerKey(t.Context(), system)
@@ -114,6 +123,30 @@ var ownerTests = map[string]func(*testing.T, store.Store){
 		if state.Deactivated() {
 			t.Error("Erase kept the deactivation")
 		}
+	},
+	"EraseIsAllOrNothing": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		taken := event(ben, "x")
+		ok(t, st.Append(t.Context(), taken))
+		ok(t, st.Deactivate(t.Context(), ana, at(70), event(ana, "x")))
+		before := picture(t, st, w)
+		e := erasure(ana)
+		e.ID = taken.ID
+		is(t, "Erase with a taken event", st.Erase(t.Context(), ana, e), lanyard.ErrExists)
+		bad := erasure(ana)
+		bad.UserAgent = "a\x00b"
+		isInput(t, "Erase with a bad event", st.Erase(t.Context(), ana, bad))
+		unchanged(t, st, w, "a refused Erase", before)
+	},
+	"EraseForgetsLateUses": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		ok(t, st.Erase(t.Context(), ana, erasure(ana)))
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}}))
+		ok(t, st.RecordTokenUse(t.Context(), ana, w.token.ID, at(99)))
+		w = populate(t, st, ana)
+		got, err := st.APIKey(t.Context(), ana, w.key.ID)
+		ok(t, err)
+		same(t, "a key after a use of its erased namesake", got, w.key)
 	},
 	"EraseOfNobodyIsRecorded": func(t *testing.T, st store.Store) {
 		e := erasure(ben)

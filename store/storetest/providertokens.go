@@ -102,6 +102,7 @@ var providerTokenTests = map[string]func(*testing.T, store.Store){
 		_, err := st.CreateOwnerKey(t.Context(), fresh)
 		ok(t, err)
 		is(t, "CreateProviderToken with the old key", st.CreateProviderToken(t.Context(), late, 10, event(ana, "x")), store.ErrOwnerKeyGone)
+		is(t, "RewrapOwnerKey of an erased key", st.RewrapOwnerKey(t.Context(), w.ownerKey), lanyard.ErrNotFound)
 		late.OwnerKeyID = fresh.ID
 		ok(t, st.CreateProviderToken(t.Context(), late, 10, event(ana, "x")))
 	},
@@ -143,7 +144,43 @@ var providerTokenTests = map[string]func(*testing.T, store.Store){
 			got.Fields["site"] = "x"
 			got.Secrets["token"].Envelope[0] = 'x'
 			delete(got.Secrets, "token")
+			for name, list := range map[string]func() ([]store.ProviderToken, error){
+				"ProviderTokens":    func() ([]store.ProviderToken, error) { return st.ProviderTokens(t.Context(), ana) },
+				"AllProviderTokens": func() ([]store.ProviderToken, error) { return st.AllProviderTokens(t.Context(), "", 10) },
+			} {
+				all, err := list()
+				ok(t, err)
+				same(t, name+" after changing an answer", all, []store.ProviderToken{w.token})
+				all[0].Secrets["token"].Envelope[0] = 'x'
+				all[0].Fields["site"] = "x"
+			}
 		}
+	},
+	"KeepsCopies": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		spoil := func(t store.ProviderToken) {
+			t.Fields["site"] = "x"
+			t.Secrets["token"].Envelope[0] = 'x'
+			t.Secrets["other"] = store.SealedSecret{}
+		}
+		given, want := newToken(w.ownerKey, "github", ""), newToken(w.ownerKey, "github", "")
+		ok(t, st.CreateProviderToken(t.Context(), given, 10, event(ana, "x")))
+		spoil(given)
+		given = newToken(w.ownerKey, "github", "")
+		given.Version = 1
+		ok(t, st.UpdateProviderToken(t.Context(), given, event(ana, "x")))
+		spoil(given)
+		got, err := st.ProviderToken(t.Context(), ana, want.ID)
+		ok(t, err)
+		want.Version = 2
+		same(t, "a connection after its callers changed theirs", got, want)
+	},
+	"IDsAreCaseSensitive": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		upper := newToken(w.ownerKey, "JIRA", "work")
+		_, err := st.ProviderToken(t.Context(), ana, upper.ID)
+		is(t, "ProviderToken in another case", err, lanyard.ErrNotFound)
+		ok(t, st.CreateProviderToken(t.Context(), upper, 10, event(ana, "x")))
 	},
 }
 
