@@ -30,16 +30,7 @@ func newTransport(i Instance, ports ...uint16) *http.Transport {
 		proxy = http.ProxyURL(i.Proxy)
 		ports = append(ports, proxyPort(i.Proxy))
 	}
-	var v4, v6 []netip.Prefix
-	for _, n := range i.Networks {
-		if n.Addr().Is4() {
-			v4 = append(v4, n)
-		} else {
-			v6 = append(v6, n)
-		}
-	}
-	guard := ssrf.New(ssrf.WithPorts(ports...), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
-	dialer := &net.Dialer{Timeout: dialTimeout, Control: guard.Safe}
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: newGuard(i, ports...).Safe}
 	return &http.Transport{
 		Proxy:                  proxy,
 		DialContext:            dialer.DialContext,
@@ -51,6 +42,20 @@ func newTransport(i Instance, ports ...uint16) *http.Transport {
 		IdleConnTimeout:        idleTimeout,
 		ForceAttemptHTTP2:      true,
 	}
+}
+
+// newGuard judges an address that is about to be dialled: one of those ports, at
+// a public address or one in i.Networks.
+func newGuard(i Instance, ports ...uint16) *ssrf.Guardian {
+	var v4, v6 []netip.Prefix
+	for _, n := range i.Networks {
+		if n.Addr().Is4() {
+			v4 = append(v4, n)
+		} else {
+			v6 = append(v6, n)
+		}
+	}
+	return ssrf.New(ssrf.WithPorts(ports...), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...))
 }
 
 func proxyPort(u *url.URL) uint16 {
