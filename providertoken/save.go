@@ -227,12 +227,17 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		row.Secrets = maps.Clone(row.Secrets)
 		maps.DeleteFunc(row.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return !typed })
 	} else {
-		kept, err := s.open(ctx, *row, before)
+		// Only what is kept has to open, so that a secret which does not can be
+		// typed again.
+		kept := *row
+		kept.Secrets = maps.Clone(row.Secrets)
+		maps.DeleteFunc(kept.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return typed })
+		opened, err := s.open(ctx, kept, before)
 		if err != nil {
 			return err
 		}
-		maps.Copy(kept, secrets)
-		all = kept
+		maps.Copy(opened, secrets)
+		all = opened
 	}
 	row.Fields, row.Origin = merged, after.base.origin.String()
 	// A new secret begins a new life; an old one keeps its end.
