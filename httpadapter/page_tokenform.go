@@ -341,15 +341,8 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, secrets map[string]lanyard.
 	)
 	switch {
 	case errors.As(err, &verified):
-		text := p.text.say("verdict."+string(verified.Verdict), "Provider", f.provider.Name)
-		if verified.Reason != "" {
-			text += " " + p.text.say("verdict.reason", "Reason", strings.ReplaceAll(verified.Reason, "_", " "))
-		}
-		errs.say(http.StatusUnprocessableEntity, text)
+		p.sayVerdict(f, secrets, verified, &errs)
 		f.unverified = verified.Verdict == providertoken.VerdictUnreachable
-		if verified.Verdict == providertoken.VerdictInvalid {
-			p.doubtShapes(f, secrets, &errs)
-		}
 	case errors.Is(err, lanyard.ErrExists):
 		errs.add("label", p.text.say("token_form.error_exists"))
 		errs.status = http.StatusConflict
@@ -374,20 +367,40 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, secrets map[string]lanyard.
 	return p.refuse(q, "token_form", p.tokenFormView(q, f, errs), errs)
 }
 
-// doubtShapes points at the secrets that do not look as this platform's do, a
-// help for who copied half of one, or another.
-func (p *page) doubtShapes(f tokenForm, secrets map[string]lanyard.Secret, errs *formErrors) {
-	for _, field := range f.method.Fields {
-		secret, typed := secrets[field.Name]
-		if !typed || len(field.Shapes) == 0 {
-			continue
-		}
-		fits := slices.ContainsFunc(field.Shapes, func(s providertoken.Shape) bool {
-			ok, err := regexp.MatchString(s.Pattern, secret.Reveal())
-			return ok || err != nil
-		})
-		if !fits {
-			errs.add(fieldName(field), p.text.say("token_form.shape", "Label", field.Label, "Provider", f.provider.Name))
-		}
+// sayVerdict says why the platform did not prove the credential, at the field
+// it is about: the address, or the first secret.
+func (p *page) sayVerdict(f tokenForm, secrets map[string]lanyard.Secret, e *providertoken.VerificationError, errs *formErrors) {
+	text := p.text.say("verdict."+string(e.Verdict), "Provider", f.provider.Name)
+	if e.Reason != "" {
+		text += " " + p.text.say("verdict.reason", "Reason", strings.ReplaceAll(e.Reason, "_", " "))
 	}
+	var about func(providertoken.Field) bool
+	switch e.Verdict {
+	case providertoken.VerdictInvalid, providertoken.VerdictExpired, providertoken.VerdictInsufficientScope:
+		about = func(field providertoken.Field) bool { return !isPublic(field) }
+	case providertoken.VerdictWrongInstance, providertoken.VerdictUnreachable:
+		about = func(field providertoken.Field) bool { return field.Origin }
+	default:
+		about = func(providertoken.Field) bool { return false }
+	}
+	i := slices.IndexFunc(f.method.Fields, about)
+	if i < 0 {
+		errs.say(http.StatusUnprocessableEntity, text)
+		return
+	}
+	field := f.method.Fields[i]
+	if e.Verdict == providertoken.VerdictInvalid && oddShape(field, secrets[field.Name]) {
+		text += " " + p.text.say("token_form.shape", "Provider", f.provider.Name)
+	}
+	errs.add(fieldName(field), text)
+}
+
+// oddShape reports whether a secret that was typed does not look as this
+// platform's do: half of one was copied, or another.
+func oddShape(field providertoken.Field, secret lanyard.Secret) bool {
+	text := secret.Reveal()
+	return text != "" && len(field.Shapes) > 0 && !slices.ContainsFunc(field.Shapes, func(s providertoken.Shape) bool {
+		fits, err := regexp.MatchString(s.Pattern, text)
+		return fits || err != nil
+	})
 }
