@@ -171,7 +171,7 @@ func TestUnwrapErrors(t *testing.T) {
 		"another version":         {version(first.Wrapped, "v2"), "place", crypto.ErrIntegrity},
 		"a version above all":     {version(tenth.Wrapped, "v11"), "place", crypto.ErrUnknownKey},
 		"version 0":               {version(first.Wrapped, "v0"), "place", crypto.ErrIntegrity},
-		"a version with a nought": {version(first.Wrapped, "v01"), "place", crypto.ErrIntegrity},
+		"a version with a nought": {crypto.Wrapped{KeyVersion: "v1", Ciphertext: version(first.Wrapped, "v01").Ciphertext}, "place", crypto.ErrIntegrity},
 		"a version with a sign":   {version(first.Wrapped, "v+1"), "place", crypto.ErrIntegrity},
 		"a huge version":          {version(first.Wrapped, "v99999999999999999999"), "place", crypto.ErrIntegrity},
 		"another version beside":  {crypto.Wrapped{KeyVersion: "v10", Ciphertext: first.Wrapped.Ciphertext}, "place", crypto.ErrIntegrity},
@@ -306,6 +306,7 @@ func TestWrapOfNoCiphertext(t *testing.T) {
 	for _, ciphertext := range []any{
 		"", nil, 7, "vault:v1:", "vault:v0:" + sealed, "vault:v-1:" + sealed, "vault:v1:" + sealed[:20], "vault:v1" + sealed, "vault:1:" + sealed,
 		"vault:v1:" + sealed + "\n", "vault:v1:" + strings.Repeat("A", crypto.MaxWrapped), "vault:v1:" + sealed[:79] + "\xff", sealed, "brahms:v1:" + sealed,
+		"vault:v01:" + sealed, "vault:v+1:" + sealed, "vault:v1:" + strings.Repeat("A", 81) + "B==",
 	} {
 		s.mu.Lock()
 		s.rewrite = func(answer map[string]any) { firstResult(answer)["ciphertext"] = ciphertext }
