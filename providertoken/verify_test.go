@@ -55,6 +55,7 @@ func TestLies(t *testing.T) {
 		providertest.CutOff: unreachable, providertest.Endless: unreachable, providertest.NotJSON: invalid,
 		providertest.WrongType: invalid, providertest.NoIdentity: invalid, providertest.Missing: wrong,
 		providertest.Anonymous: invalid, providertest.Captcha: invalid, providertest.LoginFailed: invalid,
+		providertest.Down: unreachable, providertest.Unseen: wrong, providertest.Unfit: invalid,
 	}
 	own := map[string]map[providertest.Lie]providertoken.Verdict{
 		"jira-data-center": {},
@@ -64,6 +65,7 @@ func TestLies(t *testing.T) {
 		},
 		"azure-devops": {
 			providertest.Redirect: invalid, providertest.HTMLPage: invalid, providertest.SignInPage: invalid,
+			providertest.Unseen: scope,
 		},
 		"businessmap": {providertest.NoRight: invalid},
 		"servicenow": {
@@ -71,7 +73,7 @@ func TestLies(t *testing.T) {
 		},
 		"github": {
 			providertest.Redirect: invalid, providertest.HTMLPage: invalid, providertest.SignInPage: invalid,
-			providertest.Missing: invalid,
+			providertest.Missing: invalid, providertest.Unseen: invalid,
 		},
 	}
 	for definition, exceptions := range own {

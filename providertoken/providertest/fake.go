@@ -37,6 +37,7 @@ const (
 	Captcha     Lie = "captcha"       // at Jira: 200, and the header says that a human is needed
 	LoginFailed Lie = "login failed"  // at Jira: 200, and the header says that the token was not taken
 	NoRight     Lie = "no right"      // recognised, but not allowed to read the account
+	Unseen      Lie = "unseen"        // at Azure DevOps: recognised, and 404 for want of a right
 	Busy        Lie = "busy"          // rate limited, the platform's own way
 	Broken      Lie = "broken"        // 500
 	CutOff      Lie = "cut off"       // the body ends before its length
@@ -45,6 +46,8 @@ const (
 	NoIdentity  Lie = "no identity"   // 200 with JSON that names nobody
 	Endless     Lie = "endless"       // a body larger than anybody reads
 	Silent      Lie = "silent"        // no answer before the caller gives up
+	Stalled     Lie = "stalled"       // the answer begins and does not end before the caller gives up
+	Down        Lie = "down"          // 503 for maintenance, as nobody, the platform's own way
 	Missing     Lie = "missing"       // 404
 	Unfit       Lie = "other product" // 200 with the JSON of something else
 )
@@ -167,6 +170,13 @@ func (f *Fake) commonLie(w http.ResponseWriter, r *http.Request, lie Lie, a Acco
 		}
 	case Silent:
 		<-r.Context().Done()
+	case Stalled:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"id":`))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	case Down:
+		writeHTML(w, http.StatusServiceUnavailable, "<title>Down for maintenance</title>")
 	default:
 		writeJSON(w, http.StatusNotFound, map[string]string{"message": "not found"})
 	}

@@ -51,6 +51,11 @@ func jiraLies(myself func(http.ResponseWriter, Account)) map[Lie]func(http.Respo
 		Captcha:     with("X-Seraph-LoginReason", "AUTHENTICATION_DENIED"),
 		LoginFailed: with("X-Seraph-LoginReason", "AUTHENTICATED_FAILED"),
 		Anonymous:   with("X-Ausername", "anonymous"),
+		Down: func(w http.ResponseWriter, _ *http.Request, _ Account) {
+			w.Header().Set("X-Ausername", "anonymous")
+			w.Header().Set("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
+			writeHTML(w, http.StatusServiceUnavailable, "<title>Jira is being reindexed</title>")
+		},
 	}
 }
 
@@ -122,6 +127,10 @@ func AzureDevOps(accounts func(token string) (Account, bool)) *Fake {
 			NoRight: func(w http.ResponseWriter, _ *http.Request, a Account) {
 				w.Header().Set("X-VSS-UserData", a.ID+":"+a.Email)
 				writeJSON(w, http.StatusForbidden, map[string]string{"message": "Access denied."})
+			},
+			Unseen: func(w http.ResponseWriter, _ *http.Request, a Account) {
+				w.Header().Set("X-VSS-UserData", a.ID+":"+a.Email)
+				writeJSON(w, http.StatusNotFound, map[string]string{"message": "The resource cannot be found."})
 			},
 			Anonymous: func(w http.ResponseWriter, _ *http.Request, _ Account) {
 				tell(w, Account{ID: anonymousID, Name: "Anonymous"})
