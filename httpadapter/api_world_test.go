@@ -44,8 +44,12 @@ const (
 	apiSecretDead = apiCanary + "-dead-1bNc6pYhRd"
 )
 
-// apiJira is the provider that the worlds' fake is.
-const apiJira = "jira-x"
+// The providers that the worlds' fakes are: an instance without fields, and one
+// whose field site decides where it is.
+const (
+	apiJira  = "jira-x"
+	apiCloud = "cloud-x"
+)
 
 // The people of a world. A name with a colon is of another tenant than acme.
 const (
@@ -67,8 +71,8 @@ func principalOf(name string) lanyard.Principal {
 	return p
 }
 
-// apiWorld is a Handler below /account, with services over a fresh store and a
-// fake of Jira Data Center. When its test ends it holds all that was logged and
+// apiWorld is a Handler below /account, with services over a fresh store and
+// fakes of Jira. When its test ends it holds all that was logged and
 // answered against the secrets it knows of.
 type apiWorld struct {
 	t        testing.TB
@@ -77,6 +81,8 @@ type apiWorld struct {
 	keys     *apikey.Service
 	tokens   *providertoken.Service
 	jira     *providertest.Fake
+	cloud    *providertest.Fake
+	unplug   []func() // each ends the server of a fake
 	handler  *httpadapter.Handler
 	server   http.Handler // serves it below /account
 	log      *safeBuffer
@@ -117,18 +123,25 @@ func newAPIWorld(t testing.TB, o apiOptions) *apiWorld {
 	t.Cleanup(func() { _ = w.keys.Close(context.Background()) }) // its store may be closed
 	w.profiles = profile.NewService(w.store, &profile.Options{OwnerChanged: w.keys.Refresh, Now: w.clock, Logger: logger})
 
-	w.jira = providertest.JiraDataCenter(providertest.Tokens{
+	accounts := providertest.Tokens{
 		apiSecretAna: {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
 		apiSecretNew: {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
-	}.Account)
-	server, err := providertest.NewServer(w.jira)
-	mustAPI(t, err)
-	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	}.Account
+	w.jira, w.cloud = providertest.JiraDataCenter(accounts), providertest.JiraCloud(accounts)
+	instance := func(id, provider string, fake http.Handler) providertoken.Instance {
+		server, err := providertest.NewServer(fake)
+		mustAPI(t, err)
+		w.unplug = append(w.unplug, func() { _ = server.Close(context.Background()) })
+		return providertoken.Instance{
+			ID: id, Provider: provider, Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+		}
+	}
+	t.Cleanup(w.unplugAll)
 	tokens := &providertoken.Options{
 		Providers: catalog.All(), Now: w.clock, Logger: logger,
-		Instances: []providertoken.Instance{{
-			ID: apiJira, Provider: "jira-data-center", Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
-		}},
+		Instances: []providertoken.Instance{
+			instance(apiJira, "jira-data-center", w.jira), instance(apiCloud, "jira-cloud", w.cloud),
+		},
 	}
 	if o.tokens != nil {
 		o.tokens(tokens)
@@ -159,6 +172,14 @@ func identifyByCookie(r *http.Request) (lanyard.Principal, error) {
 		return lanyard.Principal{}, lanyard.ErrUnauthenticated
 	}
 	return principalOf(c.Value), nil
+}
+
+// unplugAll makes every platform unreachable.
+func (w *apiWorld) unplugAll() {
+	for _, end := range w.unplug {
+		end()
+	}
+	w.unplug = nil
 }
 
 func (w *apiWorld) clock() time.Time {
@@ -547,4 +568,21 @@ func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// canonical returns JSON with its members in order.
+func canonical(t testing.TB, body []byte) string {
+	t.Helper()
+	var v any
+	mustAPI(t, json.Unmarshal(body, &v))
+	out, err := json.Marshal(v)
+	mustAPI(t, err)
+	return string(out)
+}
+
+// identifiedAs makes everybody p.
+func identifiedAs(p lanyard.Principal) func(*apiWorld, *httpadapter.Config) {
+	return func(_ *apiWorld, c *httpadapter.Config) {
+		c.Identify = func(*http.Request) (lanyard.Principal, error) { return p, nil }
+	}
 }

@@ -167,18 +167,19 @@ func verdictDetail(e *providertoken.VerificationError) string {
 	return detail
 }
 
-// fieldErrors collects the InputErrors in err, which may be joined.
+// fieldErrors collects the InputErrors in err, which may be wrapped and joined.
 func fieldErrors(err error) []fieldError {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
+	case *lanyard.InputError:
+		return []fieldError{{Pointer: pointer(e.Field), Code: e.Code, Detail: e.Message}}
+	case interface{ Unwrap() []error }:
 		var all []fieldError
-		for _, e := range joined.Unwrap() {
-			all = append(all, fieldErrors(e)...)
+		for _, part := range e.Unwrap() {
+			all = append(all, fieldErrors(part)...)
 		}
 		return all
-	}
-	var input *lanyard.InputError
-	if errors.As(err, &input) {
-		return []fieldError{{Pointer: pointer(input.Field), Code: input.Code, Detail: input.Message}}
+	case interface{ Unwrap() error }:
+		return fieldErrors(e.Unwrap())
 	}
 	return nil
 }
