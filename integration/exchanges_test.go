@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/pb33f/libopenapi-validator/config"
@@ -49,24 +50,13 @@ func TestExchangesAreAsDescribed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := libopenapi.NewDocument(source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// A request is held to the letter by the document itself. In answers the
-	// document allows what it does not know, for clients that are older than
-	// the service; the test does not.
-	asked, errs := validator.NewValidator(document, config.WithFormatAssertions())
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
-	answered, errs := validator.NewValidator(document, config.WithFormatAssertions(), config.WithStrictMode())
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
+	asked := newValidator(t, source)
 	if ok, errs := asked.ValidateDocument(); !ok {
 		t.Fatalf("openapi.yaml is no OpenAPI 3.1: %s", words(errs))
 	}
+	// In answers the document allows what it does not know, for clients that
+	// are older than the service; the test does not.
+	answered := newValidator(t, closed(t, source))
 	operations := operationsOf(t, source)
 
 	file, err := os.Open(exchangesFile(t))
@@ -132,6 +122,55 @@ func (o operation) takes(path string) bool {
 		}
 	}
 	return true
+}
+
+func newValidator(t *testing.T, source []byte) validator.Validator {
+	t.Helper()
+	document, err := libopenapi.NewDocument(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, errs := validator.NewValidator(document, config.WithFormatAssertions())
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	return v
+}
+
+// closed returns the document with every object closed that names its members
+// and does not say whether there may be others.
+func closed(t *testing.T, source []byte) []byte {
+	t.Helper()
+	text, err := yaml.YAMLToJSON(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document any
+	if err := json.Unmarshal(text, &document); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(any)
+	walk = func(node any) {
+		switch v := node.(type) {
+		case []any:
+			for _, member := range v {
+				walk(member)
+			}
+		case map[string]any:
+			_, named := v["properties"].(map[string]any)
+			if _, said := v["additionalProperties"]; named && !said && v["type"] == "object" {
+				v["additionalProperties"] = false
+			}
+			for _, member := range v {
+				walk(member)
+			}
+		}
+	}
+	walk(document)
+	if text, err = json.Marshal(document); err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 func operationsOf(t *testing.T, source []byte) []operation {
@@ -202,6 +241,10 @@ func (e exchange) validate(t *testing.T, asked, answered validator.Validator, op
 	}
 	if success {
 		seen[stand.name()] = true
+		if string(e.Body) == "null" {
+			// Counts as an empty object, as the document says in words.
+			request.Body, request.ContentLength = io.NopCloser(strings.NewReader("{}")), 2
+		}
 		if ok, errs := asked.ValidateHttpRequestSync(request); !ok {
 			t.Errorf("%s: %s %s = %d, but the request is not as described: %s", e.Test, e.Method, e.Target, e.Status, words(errs))
 		}

@@ -3,6 +3,7 @@ module github.com/aichub/lanyard/integration
 go 1.26.0
 
 require (
+	github.com/goccy/go-yaml v1.19.2
 	github.com/pb33f/libopenapi v0.41.8
 	github.com/pb33f/libopenapi-validator v0.16.2
 )
