@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -66,14 +65,10 @@ func (s *Service) providerAttr(id string) []attribute.KeyValue {
 	return []attribute.KeyValue{providerKey.String(id)}
 }
 
-// tokenAttr names the connection if the id can be one: it may be a secret in
-// the wrong place.
+// tokenAttr names the connection if the id can be one.
 func tokenAttr(id string) []attribute.KeyValue {
-	if len(id) != idLength || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") != "" {
+	if !validID(id) {
 		return nil
 	}
 	return []attribute.KeyValue{tokenKey.String(id)}
 }
-
-// idLength is the length of what lanyard.NewID returns.
-const idLength = 26

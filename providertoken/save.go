@@ -151,7 +151,7 @@ func (s *Service) Update(ctx context.Context, owner lanyard.Owner, id string, r 
 	defer end(&err)
 	row, err := s.update(ctx, owner, id, r)
 	if err != nil {
-		return Token{}, fmt.Errorf("providertoken: update %s: %w", id, err)
+		return Token{}, fmt.Errorf("providertoken: update %s: %w", shown(id), err)
 	}
 	return s.token(row), nil
 }
@@ -281,7 +281,7 @@ func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, ve
 			return nil
 		}
 	}
-	return fmt.Errorf("providertoken: delete %s: %w", id, err)
+	return fmt.Errorf("providertoken: delete %s: %w", shown(id), err)
 }
 
 // Verify asks the platform again and keeps what it says for or against the
@@ -301,7 +301,7 @@ func (s *Service) Verify(ctx context.Context, owner lanyard.Owner, id string) (_
 		v, err = s.note(ctx, row, f)
 	}
 	if err != nil {
-		return Verification{}, fmt.Errorf("providertoken: verify %s: %w", id, err)
+		return Verification{}, fmt.Errorf("providertoken: verify %s: %w", shown(id), err)
 	}
 	return v, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -149,9 +150,23 @@ func (s *Service) Token(ctx context.Context, owner lanyard.Owner, id string) (_ 
 	defer end(&err)
 	row, err := s.store.ProviderToken(ctx, owner, id)
 	if err != nil {
-		return Token{}, fmt.Errorf("providertoken: token %s: %w", id, err)
+		return Token{}, fmt.Errorf("providertoken: token %s: %w", shown(id), err)
 	}
 	return s.token(row), nil
+}
+
+// validID reports whether id can be what lanyard.NewID made.
+func validID(id string) bool {
+	return len(id) == 26 && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
+// shown is the id as an error may repeat it: what cannot be one may be a secret
+// in the wrong place.
+func shown(id string) string {
+	if validID(id) {
+		return id
+	}
+	return "of that id"
 }
 
 func unavailable(cause error) error {
