@@ -5,7 +5,7 @@
 // Each file is one migration, named by its number and written for goose; the
 // goose annotations are SQL comments, so that other tools can run the files as
 // they are. A host that does so runs each file once, in order, in a
-// transaction.
+// transaction, and leaves Migrate alone, whose record would not know of it.
 //
 // Each migration inserts one row into lanyard_schema: its number, and as
 // min_reader the number of the oldest migration whose library still works with
