@@ -42,7 +42,8 @@ func (s Secret) Reveal() string {
 // IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.reveal == nil }
 
-// Format writes "[redacted]" for every verb and flag.
+// Format writes "[redacted]" for every verb and flag. fmt answers %T and %p by
+// itself, with a type and the address of a function.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns "[redacted]".
