@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/fips140"
 	"crypto/rand"
 	"errors"
 	"sync/atomic"
 	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -31,6 +34,20 @@ var (
 
 // canary is the plaintext of the tests; no output may hold it.
 const canary = "canary-7f3a-plaintext"
+
+// bubble runs a test in a bubble of package synctest, in parallel where that
+// can be. In FIPS mode Go draws entropy from how long things take, which is
+// nothing in a bubble, so randomness has to come from a seed there; that is
+// global, and such a test has to run alone.
+func bubble(t *testing.T, test func(*testing.T)) {
+	t.Helper()
+	if fips140.Enabled() {
+		cryptotest.SetGlobalRandom(t, 1)
+	} else {
+		t.Parallel()
+	}
+	synctest.Test(t, test)
+}
 
 // place returns the binding of one field of an owner.
 func place(owner lanyard.Owner) crypto.Binding {

@@ -21,8 +21,7 @@ import (
 
 // However many begin with an owner at once, he gets one key.
 func TestCreationRace(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		proceed := make(chan struct{})
 		b.vault.onWrap = func(_ context.Context, w crypto.Wrapped) (crypto.Wrapped, error) {
@@ -154,8 +153,7 @@ func TestErasedWhileCachedElsewhere(t *testing.T) {
 
 // Forget reaches a key that is on its way, too: it may be the one that went.
 func TestForgetWhileReading(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		old := seal(t, b.Sealer, place(ana))
 		s := b.another(t, nil)
@@ -208,8 +206,7 @@ func TestCacheTTL(t *testing.T) {
 // A key's time runs from when it was asked for, also when it was long on its
 // way and younger ones came before it.
 func TestCacheTTLOfSlowKey(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		first := newBench(t, nil)
 		anas, bobs := seal(t, first.Sealer, place(ana)), seal(t, first.Sealer, place(bob))
 		s := first.another(t, &crypto.SealerOptions{CacheTTL: time.Minute})
@@ -271,8 +268,7 @@ func TestCacheSize(t *testing.T) {
 // Many that wait for one key ask for it once, and one who gives up fails
 // nobody.
 func TestOneUnwrapForAll(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		sealed := seal(t, b.Sealer, place(ana))
 		s := b.another(t, nil)
@@ -321,8 +317,7 @@ func TestOneUnwrapForAll(t *testing.T) {
 // A key service that never answers holds nobody for longer than ten seconds,
 // and once it answers all is well.
 func TestHangingKeyService(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		b := newBench(t, nil)
 		sealed := seal(t, b.Sealer, place(ana))
 		s := b.another(t, nil)

@@ -103,8 +103,8 @@ func checkOf(key []byte) ([]byte, error) {
 }
 
 // readFile refuses what is not a regular file of this user alone; a link is
-// none. The file is examined after it was opened, so nobody can swap it in
-// between.
+// none. Type and mode are those of the file that was opened, whatever the name
+// stands for by then.
 func readFile(path string) ([]byte, fs.FileInfo, error) {
 	named, err := os.Lstat(path)
 	if err != nil {

@@ -177,20 +177,20 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestOpenRefusesThePath(t *testing.T) {
 	t.Parallel()
-	real := newRingFile(t, nil)
+	ring := newRingFile(t, nil)
 	for name, test := range map[string]struct {
 		make func(path string) error
 		want error
 	}{
 		"missing":                  {func(string) error { return nil }, fs.ErrNotExist},
 		"a folder":                 {func(path string) error { return os.Mkdir(path, 0o700) }, keyring.ErrFile},
-		"a link to a keyring":      {func(path string) error { return os.Symlink(real, path) }, keyring.ErrFile},
+		"a link to a keyring":      {func(path string) error { return os.Symlink(ring, path) }, keyring.ErrFile},
 		"a link to nowhere":        {func(path string) error { return os.Symlink(path+"-else", path) }, keyring.ErrFile},
 		"a pipe":                   {func(path string) error { return syscall.Mkfifo(path, 0o600) }, keyring.ErrFile},
-		"readable by the group":    {mode(real, 0o640), keyring.ErrMode},
-		"readable by all":          {mode(real, 0o644), keyring.ErrMode},
-		"writable by the group":    {mode(real, 0o620), keyring.ErrMode},
-		"executable by all":        {mode(real, 0o701), keyring.ErrMode},
+		"readable by the group":    {mode(ring, 0o640), keyring.ErrMode},
+		"readable by all":          {mode(ring, 0o644), keyring.ErrMode},
+		"writable by the group":    {mode(ring, 0o620), keyring.ErrMode},
+		"executable by all":        {mode(ring, 0o701), keyring.ErrMode},
 		"readable by all, no ring": {func(path string) error { return os.WriteFile(path, []byte("?"), 0o644) }, keyring.ErrMode},
 	} {
 		path := filepath.Join(t.TempDir(), "lanyard.keys")
@@ -202,7 +202,7 @@ func TestOpenRefusesThePath(t *testing.T) {
 	}
 	for _, m := range []fs.FileMode{0o600, 0o400, 0o700} {
 		path := filepath.Join(t.TempDir(), "lanyard.keys")
-		if err := mode(real, m)(path); err != nil {
+		if err := mode(ring, m)(path); err != nil {
 			t.Fatal(err)
 		}
 		open(t, path, nil)

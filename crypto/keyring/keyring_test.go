@@ -444,7 +444,7 @@ func TestKeysAreNotPrinted(t *testing.T) {
 // bytes are printed in.
 func wantNotIn(t *testing.T, what, text string, secret []byte) {
 	t.Helper()
-	decimal := strings.Trim(fmt.Sprint(secret), "[]")
+	decimal := strings.Trim(fmt.Sprintf("%d", secret), "[]")
 	for form, s := range map[string]string{
 		"raw": string(secret), "hex": hex.EncodeToString(secret), "decimal": decimal,
 		"base64": base64.RawStdEncoding.EncodeToString(secret), "base64url": base64.RawURLEncoding.EncodeToString(secret),
