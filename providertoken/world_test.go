@@ -20,13 +20,8 @@ import (
 	"github.com/aichub/lanyard/store/memory"
 )
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// Idle connections to the fakes end by themselves.
-		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"),
-		goleak.IgnoreTopFunction("net/http.(*http2ClientConn).readLoop"))
-}
+// What a service leaves behind ends by itself when the platforms are gone.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
 	ana = lanyard.Owner{Tenant: "acme", Subject: "ana"}
