@@ -67,6 +67,9 @@ func (m method) cleanField(f Field, text string) (string, error) {
 	switch f.kind() {
 	case TypeDNSLabel:
 		text = strings.ToLower(text)
+		if f.Origin {
+			text = labelOf(text, m.accept)
+		}
 		if !validDNSLabel(text) {
 			return "", refuse(at, lanyard.CodeInvalid, "letters, digits and hyphens, at most 63")
 		}
@@ -79,6 +82,26 @@ func (m method) cleanField(f Field, text string) (string, error) {
 		return "", err
 	}
 	return text, m.fitsHeader(at, f.Name, text)
+}
+
+// labelOf returns the label of a pasted address in one of the domains:
+// acme.example.com and https://acme.example.com/home are acme, and so is
+// https://example.com/acme. What is no such address is returned as it is.
+func labelOf(text string, domains []string) string {
+	_, address, isURL := strings.Cut(text, "://")
+	if !isURL {
+		address = text
+	}
+	host, path, _ := strings.Cut(address, "/")
+	for _, domain := range domains {
+		if label, ok := strings.CutSuffix(host, "."+domain); ok && validDNSLabel(label) {
+			return label
+		}
+		if label, _, _ := strings.Cut(path, "/"); host == domain && validDNSLabel(label) {
+			return label
+		}
+	}
+	return text
 }
 
 // cleanSecrets checks the secrets a user typed, which are pasted more often

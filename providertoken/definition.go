@@ -47,7 +47,7 @@ type InstanceSpec struct {
 	Mode    InstanceMode
 	Base    string   // as "https://{site}.atlassian.net"; empty with ModeOperator
 	Origins []string // further origins of the same platform, templates too
-	Accept  []string // domains a pasted address may have, as "atlassian.net"
+	Accept  []string // domains a pasted address may have, as "atlassian.net"; only where Base has one field
 }
 
 // Method is one kind of credential a platform takes.

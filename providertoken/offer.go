@@ -30,6 +30,7 @@ type offer struct {
 type method struct {
 	Method
 	headers map[string]template
+	accept  []string // domains of a pasted address; none where it would not say which field it means
 }
 
 // makeOffers checks definitions and instances and returns what is offered, in
@@ -91,6 +92,9 @@ func newOffer(d Definition) *offer {
 	}
 	for _, m := range d.Methods {
 		parsed := method{Method: m, headers: map[string]template{}}
+		if len(o.base.fields()) == 1 {
+			parsed.accept = d.Instance.Accept
+		}
 		for name, text := range m.Headers {
 			parsed.headers[http.CanonicalHeaderKey(name)], _ = parseTemplate(text)
 		}

@@ -147,6 +147,34 @@ func TestOriginOf(t *testing.T) {
 	}
 }
 
+func TestLabelOf(t *testing.T) {
+	t.Parallel()
+	domains := []string{"atlassian.net", "dev.azure.com", "visualstudio.com"}
+	for text, want := range map[string]string{
+		"acme":                                   "acme",
+		"acme.atlassian.net":                     "acme",
+		"https://acme.atlassian.net/jira/boards": "acme",
+		"acme.atlassian.net/":                    "acme",
+		"https://dev.azure.com/acme/project":     "acme",
+		"dev.azure.com/acme":                     "acme",
+		"https://acme.visualstudio.com":          "acme",
+		"https://dev.azure.com/":                 "https://dev.azure.com/",
+		"acme.evil.example":                      "acme.evil.example",
+		"a.b.atlassian.net":                      "a.b.atlassian.net",
+		"acme.atlassian.net.evil.example":        "acme.atlassian.net.evil.example",
+		"https://user@acme.atlassian.net":        "https://user@acme.atlassian.net",
+		"https://acme.atlassian.net:8443/":       "https://acme.atlassian.net:8443/",
+		"notatlassian.net":                       "notatlassian.net",
+	} {
+		if got := labelOf(text, domains); got != want {
+			t.Errorf("labelOf(%q) = %q, want %q", text, got, want)
+		}
+		if got := labelOf(text, nil); got != text {
+			t.Errorf("labelOf(%q) without domains = %q", text, got)
+		}
+	}
+}
+
 // What is accepted is https, has a host that every reader reads alike, no
 // userinfo and a port that can be dialled; and as a value a user types it
 // never chooses the domain.
@@ -156,7 +184,7 @@ func FuzzBaseURL(f *testing.F) {
 	}
 	for _, s := range []string{
 		"https://acme.example", "https://acme.example:8443/api/v2", "https://10.0.0.7", "https://[fd00::7]:8080", "https://xn--cme-qla.example",
-		"acme", "acme.atlassian.net", "evil.example/", "evil.example#", "{email}", "a-b", "xn--cme-qla",
+		"acme", "acme.atlassian.net", "https://acme.atlassian.net/jira?x#y", "https://example.com/acme", "acme.atlassian.net@evil.example", "evil.example/", "evil.example#", "{email}", "a-b", "xn--cme-qla",
 	} {
 		f.Add(s)
 	}
@@ -164,7 +192,7 @@ func FuzzBaseURL(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	site := method{Method: Method{Fields: []Field{{Name: "site", Label: "Site", Type: TypeDNSLabel, Origin: true}}}}
+	site := method{Method: Method{Fields: []Field{{Name: "site", Label: "Site", Type: TypeDNSLabel, Origin: true}}}, accept: []string{"atlassian.net", "example.com"}}
 	f.Fuzz(func(t *testing.T, s string) {
 		if b, err := parseBaseURL(s); err == nil {
 			checkBase(t, s, b)
