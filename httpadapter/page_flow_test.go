@@ -144,6 +144,48 @@ func TestPageKeepsDirectoryName(t *testing.T) {
 	}
 }
 
+// A directory may say what no form would take. It is kept all the same.
+func TestPageKeepsStrangeDirectoryName(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 150)
+	w := newPageWorld(t, pageOptions{identify: func(_ string, p *lanyard.Principal) { p.GivenName = long }})
+	v := w.visit(t, "ana")
+	v.open("profile/edit")
+	v.submit("Save", "family_name", "Souza")
+	v.is(http.StatusOK, "Profile")
+	v.says(long + " Souza")
+}
+
+// Only a change of what the platform sees asks the platform.
+func TestPageChangeOfLabelAsksNobody(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{})
+	v := w.visit(t, "ana")
+	v.open("provider-tokens/new?provider=cloud")
+	v.submit("Save", "fields/site", "acme", "fields/email", "ana@acme.example", "secrets/api_token", pageSecret)
+	v.is(http.StatusOK, "Provider Tokens")
+	v.click("Edit the token for Cloud")
+	if got := attr(v.byID("fields-email"), "value"); got != "ana@acme.example" {
+		t.Errorf("the stored address = %q, want it filled in", got)
+	}
+	asked := len(w.cloud.Requests())
+	v.submit("Save", "label", "work")
+	v.says("Cloud: the change was saved.")
+	if n := len(w.cloud.Requests()) - asked; n != 0 {
+		t.Errorf("a change of the label asked the platform %d times", n)
+	}
+	v.click("Edit the token for Cloud “work”")
+	v.submit("Save", "fields/email", "other@acme.example")
+	v.says("Saved. Cloud confirmed your account.")
+	if n := len(w.cloud.Requests()) - asked; n == 0 {
+		t.Error("a change of the address asked nobody")
+	}
+	v.click("Edit the token for Cloud “work”")
+	v.submit("Save", "fields/site", "elsewhere")
+	v.is(http.StatusUnprocessableEntity, "Edit your token for Cloud “work”")
+	v.says("please enter every secret again")
+}
+
 // Every link of every page leads to a page.
 func TestPageLinks(t *testing.T) {
 	t.Parallel()

@@ -184,7 +184,7 @@ func inputErrors(err error) []*lanyard.InputError {
 		}
 		return all
 	}
-	if one, ok := err.(*lanyard.InputError); ok {
+	if one, ok := err.(*lanyard.InputError); ok { //nolint:errorlint // the chain is walked here, for all that is joined in it
 		return []*lanyard.InputError{one}
 	}
 	if inner := errors.Unwrap(err); inner != nil {

@@ -206,6 +206,9 @@ func TestPageShowsTextAsText(t *testing.T) {
 	for _, path := range []string{"activity", "docs", `provider-tokens?done=token-saved&provider=<script>alert(1)</script>`, "api-keys?done=<script>alert(1)</script>"} {
 		v.open(path)
 		shown()
+		if said := textOf(v.byID("ly-status")); strings.Contains(said, "script") || strings.Contains(path, "?done=<") && said != "" {
+			t.Errorf("GET %s says %q", path, said)
+		}
 	}
 }
 

@@ -41,7 +41,8 @@ type pageWorld struct {
 	profiles *profile.Service
 	keys     *apikey.Service
 	tokens   *providertoken.Service
-	jira     *providertest.Fake
+	jira     *providertest.Fake // a Jira Data Center
+	cloud    *providertest.Fake // a Jira Cloud
 	handler  http.Handler
 	now      atomic.Pointer[time.Time]
 	outer    string // what a proxy in front takes off the path
@@ -73,19 +74,16 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 	w.keys, err = apikey.NewService(w.store, &apikey.Options{Prefix: "aic", Scopes: o.scopes, Limit: 5, Sealer: w.sealer, Now: clock})
 	pageOK(t, err)
 	t.Cleanup(func() { pageOK(t, w.keys.Close(context.Background())) })
-	w.jira = providertest.JiraDataCenter(providertest.Tokens{
+	accounts := providertest.Tokens{
 		pageSecret:    {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
 		pageNewSecret: {ID: "ana2", Name: "Ana Zwei"},
-	}.Account)
-	server, err := providertest.NewServer(w.jira)
-	pageOK(t, err)
-	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	}
+	w.jira, w.cloud = providertest.JiraDataCenter(accounts.Account), providertest.JiraCloud(accounts.Account)
 	w.tokens, err = providertoken.NewService(w.store, w.sealer, &providertoken.Options{
 		Providers: catalog.All(), Limit: 3, Now: clock,
-		Instances: []providertoken.Instance{{
-			ID: "jira", Provider: "jira-data-center", Name: "Jira", Base: server.URL(),
-			RootCAs: server.RootCAs(), Networks: server.Networks(),
-		}},
+		Instances: []providertoken.Instance{
+			pageInstance(t, w.jira, "jira", "jira-data-center", "Jira"), pageInstance(t, w.cloud, "cloud", "jira-cloud", "Cloud"),
+		},
 	})
 	pageOK(t, err)
 	w.profiles = profile.NewService(w.store, &profile.Options{OwnerChanged: w.keys.Refresh, Now: clock})
@@ -118,6 +116,17 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 		w.handler = http.StripPrefix(w.outer, mux)
 	}
 	return w
+}
+
+// pageInstance serves a fake and registers it.
+func pageInstance(t *testing.T, fake *providertest.Fake, id, definition, name string) providertoken.Instance {
+	t.Helper()
+	server, err := providertest.NewServer(fake)
+	pageOK(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	return providertoken.Instance{
+		ID: id, Provider: definition, Name: name, Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+	}
 }
 
 func pageOK(t *testing.T, err error) {
@@ -181,7 +190,7 @@ func (v *visitor) request(method string, to *url.URL, form url.Values) *http.Req
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	r := httptest.NewRequest(method, to.String(), body)
+	r := httptest.NewRequestWithContext(v.t.Context(), method, to.String(), body)
 	r.RequestURI = to.RequestURI() // as a browser sends it
 	if form != nil {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
