@@ -46,4 +46,16 @@ var profileTests = map[string]func(*testing.T, store.Store){
 		ok(t, err)
 		same(t, "Profile after changing an answer", again, w.profile)
 	},
+	"KeepsCopies": func(t *testing.T, st store.Store) {
+		given, want := newProfile(ana), newProfile(ana)
+		ok(t, st.CreateProfile(t.Context(), given, event(ana, "x")))
+		*given.GivenName = "changed"
+		given, want.Version = newProfile(ana), 2
+		given.Version = 1
+		ok(t, st.UpdateProfile(t.Context(), given, event(ana, "x")))
+		*given.GivenName = "changed"
+		got, err := st.Profile(t.Context(), ana)
+		ok(t, err)
+		same(t, "Profile after its callers changed theirs", got, want)
+	},
 }
