@@ -203,7 +203,7 @@ func (f *tokenForm) read(form url.Values) (secrets map[string]lanyard.Secret, er
 		text := form.Get(name)
 		switch {
 		case isPublic(field):
-			f.fields[field.Name] = subdomain(text, field.Suffix)
+			f.fields[field.Name] = text
 		case text != "" || f.stored == nil && !field.Optional:
 			secrets[field.Name] = lanyard.NewSecret(text)
 		}
@@ -224,23 +224,6 @@ func fieldName(field providertoken.Field) string {
 		return "fields/" + field.Name
 	}
 	return "secrets/" + field.Name
-}
-
-// subdomain returns what a user meant who pasted a whole address where the
-// part before suffix was asked for: "acme" for "https://acme.example.com/home".
-func subdomain(typed, suffix string) string {
-	if suffix == "" {
-		return typed
-	}
-	host := strings.ToLower(strings.TrimSpace(typed))
-	if _, rest, ok := strings.Cut(host, "://"); ok {
-		host = rest
-	}
-	host, _, _ = strings.Cut(host, "/")
-	if name, ok := strings.CutSuffix(host, suffix); ok {
-		return name
-	}
-	return typed
 }
 
 // expiresAt reads the date: a credential lives to the end of its last day.
