@@ -490,6 +490,18 @@ func (w *apiWorld) dump() string {
 	return b.String()
 }
 
+// unchanged fails the test if what is stored is not as in an earlier dump.
+func (w *apiWorld) unchanged(before, what string) {
+	w.t.Helper()
+	was, is := strings.Split(before, "\n"), strings.Split(w.dump(), "\n")
+	for i := range min(len(was), len(is)) {
+		if was[i] != is[i] {
+			w.t.Errorf("%s: changed what is stored, from\n%s\nto\n%s", what, was[i], is[i])
+			return
+		}
+	}
+}
+
 // eachAPIStore runs test over every store that is there.
 func eachAPIStore(t *testing.T, test func(t *testing.T, open func(testing.TB) store.Store)) {
 	t.Helper()
