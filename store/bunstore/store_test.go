@@ -236,7 +236,7 @@ func TestSpans(t *testing.T) {
 		span := ended[i]
 		attrs := map[string]string{}
 		for _, a := range span.Attributes() {
-			attrs[string(a.Key)] = a.Value.Emit()
+			attrs[string(a.Key)] = a.Value.String()
 		}
 		if span.Name() != s.span || attrs["lanyard.outcome"] != s.outcome || attrs["db.system.name"] != "sqlite" || len(attrs) != 2 {
 			t.Errorf("step %d: span %s with %v, want %s with the outcome %s", i, span.Name(), attrs, s.span, s.outcome)

@@ -181,7 +181,7 @@ func TestErrorsHoldNoTextOfTheDriver(t *testing.T) {
 	t.Parallel()
 	for _, state := range []string{"23505", "23503", "42P01", "40001", "57P01", "XX000"} {
 		p, st := newPool(t, nil)
-		p.failOn(func(text string) (before, after error) { return coded{state}, nil })
+		p.failOn(func(string) (before, after error) { return coded{state}, nil })
 		for name, call := range map[string]func() error{
 			"CreateAPIKey": func() error { return st.CreateAPIKey(t.Context(), newKey("k"), -1, event(t.Context(), "x")) },
 			"APIKeyByHash": func() error { _, err := st.APIKeyByHash(t.Context(), newKey("k").Hash); return err },

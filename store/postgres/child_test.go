@@ -2,7 +2,7 @@ package postgres_test
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -55,7 +55,7 @@ var children = map[string]func(ctx context.Context, url string) error{
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("still alive after Migrate = %v", st.Migrate(ctx))
+		return errors.Join(errors.New("still alive after Migrate"), st.Migrate(ctx))
 	},
 }
 

@@ -65,7 +65,7 @@ var children = map[string]func(ctx context.Context, path string) error{
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("still alive after Migrate = %v", st.Migrate(ctx))
+		return errors.Join(errors.New("still alive after Migrate"), st.Migrate(ctx))
 	},
 	// write adds keys until somebody kills it, and prints each that the store
 	// acknowledged.

@@ -31,7 +31,7 @@ type change struct {
 var changes = []change{
 	{
 		name: "CreateProfile", owner: ben,
-		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+		do: func(ctx context.Context, st store.Store, _ world, e lanyard.Event) error {
 			return st.CreateProfile(ctx, newProfile(ben), e)
 		},
 	},
@@ -48,7 +48,7 @@ var changes = []change{
 	},
 	{
 		name: "CreateAPIKey", owner: ana,
-		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+		do: func(ctx context.Context, st store.Store, _ world, e lanyard.Event) error {
 			return st.CreateAPIKey(ctx, newKey(ana, "second"), 10, e)
 		},
 	},
@@ -116,7 +116,7 @@ var changes = []change{
 	},
 	{
 		name: "Deactivate", owner: ana, epoch: true,
-		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+		do: func(ctx context.Context, st store.Store, _ world, e lanyard.Event) error {
 			return st.Deactivate(ctx, ana, at(70), e)
 		},
 	},
@@ -125,13 +125,13 @@ var changes = []change{
 		prepare: func(ctx context.Context, st store.Store) error {
 			return st.Deactivate(ctx, ana, at(69), event(ana, "owner.deactivated"))
 		},
-		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+		do: func(ctx context.Context, st store.Store, _ world, e lanyard.Event) error {
 			return st.Reactivate(ctx, ana, e)
 		},
 	},
 	{
 		name: "Append", owner: ana,
-		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+		do: func(ctx context.Context, st store.Store, _ world, e lanyard.Event) error {
 			return st.Append(ctx, e)
 		},
 	},
@@ -143,7 +143,7 @@ var changes = []change{
 	},
 	{
 		name: "DeleteAPIKeysCreatedBefore", owner: ana, epoch: true,
-		do: func(ctx context.Context, st store.Store, w world, e lanyard.Event) error {
+		do: func(ctx context.Context, st store.Store, _ world, e lanyard.Event) error {
 			_, err := st.DeleteAPIKeysCreatedBefore(ctx, at(1000), at(60), 10, func(store.APIKey) lanyard.Event { return e })
 			return err
 		},

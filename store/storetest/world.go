@@ -233,4 +233,3 @@ func ids[T any](records []T, id func(T) string) []string {
 
 func keyID(k store.APIKey) string          { return k.ID }
 func tokenID(t store.ProviderToken) string { return t.ID }
-func eventID(e lanyard.Event) string       { return e.ID }
