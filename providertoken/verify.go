@@ -86,6 +86,9 @@ func (s *Service) ask(ctx context.Context, d destination, p Probe, headers map[s
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if ctx.Err() != nil {
+		return answered{}, ctx.Err() // whatever was read until then is no answer
+	}
 	a := answered{status: res.StatusCode, header: res.Header, broken: err != nil || len(body) > maxAnswer}
 	if !a.broken && gjson.ValidBytes(body) {
 		a.json = body

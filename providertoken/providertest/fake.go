@@ -175,6 +175,7 @@ func (f *Fake) commonLie(w http.ResponseWriter, r *http.Request, lie Lie, a Acco
 		_, _ = w.Write([]byte(`{"id":`))
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // or the server would end the answer as if it were whole
 	case Down:
 		writeHTML(w, http.StatusServiceUnavailable, "<title>Down for maintenance</title>")
 	default:
