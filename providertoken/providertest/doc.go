@@ -13,7 +13,25 @@
 //	fake.Tell(providertest.SignInPage)
 //
 // Each serves one account's part of a platform: who am I, and as much data as
-// a demonstration needs. A Fake is safe for concurrent use.
+// a demonstration needs. A [Fake] is safe for concurrent use.
+//
+// # How platforms lie
+//
+// Every fake can tell every [Lie]. Where a platform has a way of its own it is
+// told in that way:
+//
+//   - Jira, both: [Captcha], [LoginFailed] and [Anonymous] are 200 with a body
+//     that names nobody real; only X-Seraph-LoginReason or X-AUSERNAME gives
+//     them away. [Down] carries the same headers with 503, where they say
+//     nothing about the token.
+//   - Azure DevOps: [SignInPage] is 203 with HTML, [Redirect] leads to
+//     _signin, [NoRight] (403) and [Unseen] (404) carry X-VSS-UserData because
+//     the token was recognised, [Anonymous] is 200 with the id that public
+//     organizations give to strangers.
+//   - Businessmap: [Busy] says RL02 and its wait in the body.
+//   - ServiceNow: [SignInPage] is the page of a hibernating instance,
+//     [Anonymous] is 200 as "guest".
+//   - GitHub: [Busy] is 403 with X-RateLimit-Remaining: 0.
 //
 // The package imports the standard library only, and not net/http/httptest,
 // which registers a flag in every program that links it.
