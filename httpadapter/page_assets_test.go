@@ -78,7 +78,7 @@ func TestPageScript(t *testing.T) {
 	// What it does for the only copy of a key.
 	for _, want := range []string{
 		`addEventListener("beforeunload"`, `addEventListener("pagehide"`, `addEventListener("pageshow"`,
-		"navigator.clipboard.writeText", `document.execCommand("copy")`, `redirect: "error"`, `credentials: "omit"`,
+		"element.value = element.defaultValue = \"\"", "navigator.clipboard.writeText", `document.execCommand("copy")`, `redirect: "error"`, `credentials: "omit"`,
 	} {
 		if !strings.Contains(script, want) {
 			t.Errorf("lanyard.js lacks %s", want)

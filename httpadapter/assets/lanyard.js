@@ -60,7 +60,7 @@ if (reveal) {
   addEventListener("beforeunload", warn);
   addEventListener("pagehide", () => {
     for (const element of all("[data-ly-secret]")) {
-      if ("value" in element) element.value = "";
+      if ("value" in element) element.value = element.defaultValue = "";
       else element.textContent = "";
     }
   });
