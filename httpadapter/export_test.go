@@ -1,0 +1,20 @@
+package httpadapter
+
+import "net/http"
+
+// Routes names every route that h serves, as "GET /profile" for the API and
+// "GET provider-tokens/new" for the page.
+func Routes(h *Handler) (api, page []string) {
+	for _, r := range h.routes {
+		api = append(api, r.name())
+	}
+	for _, r := range h.page.routes {
+		if r.show != nil {
+			page = append(page, http.MethodGet+" "+r.path)
+		}
+		if r.post != nil {
+			page = append(page, http.MethodPost+" "+r.path)
+		}
+	}
+	return api, page
+}
