@@ -12,7 +12,9 @@
 // Every method keeps all of these; storetest.Run proves each.
 //
 //  1. A change a user can see takes one [lanyard.Event] and commits it in the
-//     same transaction. A change that is refused writes neither.
+//     same transaction. A change that is refused writes neither; an event whose
+//     ID, or whose DedupeKey with the same owner, is taken refuses its change
+//     with [lanyard.ErrExists].
 //  2. A record with a Version is changed by compare-and-swap: the update names
 //     the version it read, the stored record gets that version plus one, and
 //     another version answers [lanyard.ErrConflict]. Of concurrent updates of
@@ -22,8 +24,9 @@
 //  4. Identifiers are case-sensitive. Lists have one stable order: newest
 //     first, then by id. Pages neither skip nor repeat while others insert.
 //  5. Times come back in UTC and equal to the microsecond; a zero time stays
-//     zero. NUL and invalid UTF-8 are refused with an [*lanyard.InputError]
-//     before any SQL; the Validate method of each record is the shared check.
+//     zero. NUL, invalid UTF-8 and what is too long for an index are refused
+//     with an [*lanyard.InputError] before any SQL; the Validate method of each
+//     record is the shared check. An id that no record can have is not found.
 //  6. A context that is over before the call writes nothing; the answer is
 //     [lanyard.ErrUnavailable] and the context's error. One that ends during
 //     commit leaves the outcome unknown: the answer is the same, and the

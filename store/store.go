@@ -24,7 +24,7 @@ type Store interface {
 	Maintenance
 
 	// Close releases what the store opened itself. Later calls answer
-	// lanyard.ErrClosed. A second Close does nothing.
+	// lanyard.ErrClosed; those under way may too. A second Close does nothing.
 	Close() error
 }
 
@@ -52,11 +52,12 @@ type APIKeys interface {
 	// ErrNotFound for an unknown hash. LastUsedAt is not filled.
 	APIKeyByHash(ctx context.Context, hash []byte) (KeyLookup, error)
 
-	// APIKey returns a live key, with LastUsedAt.
+	// APIKey returns a live key, with LastUsedAt, or ErrNotFound, also for a
+	// tombstone.
 	APIKey(ctx context.Context, owner lanyard.Owner, id string) (APIKey, error)
 
 	// APIKeys returns all live keys of the owner, expired ones too, with
-	// LastUsedAt, newest first.
+	// LastUsedAt, newest first, then by id.
 	APIKeys(ctx context.Context, owner lanyard.Owner) ([]APIKey, error)
 
 	// APIKeyByCreateToken returns the key that was created with this
@@ -70,17 +71,21 @@ type APIKeys interface {
 	CreateAPIKey(ctx context.Context, k APIKey, limit int, e lanyard.Event) error
 
 	// UpdateAPIKey sets Name, Scopes, ExpiresAt and MAC of the live key with
-	// k's owner and id whose version is k.Version, and writes the epoch.
+	// k's owner and id whose version is k.Version, and writes the epoch. It
+	// returns ErrConflict when the version is another and ErrNotFound when
+	// there is no such live key.
 	UpdateAPIKey(ctx context.Context, k APIKey, e lanyard.Event) error
 
 	// RotateAPIKey does in one transaction what UpdateAPIKey does to old and
-	// CreateAPIKey to next, whose RotatedFrom is old's id. It returns
-	// ErrConflict when old's version is stale or old has a live successor.
+	// CreateAPIKey to next, of the same owner, whose RotatedFrom is old's id.
+	// It returns what these two return, and ErrConflict when old has a live
+	// successor: one that was deleted since does not count.
 	RotateAPIKey(ctx context.Context, old, next APIKey, limit int, e lanyard.Event) error
 
 	// DeleteAPIKey turns the live key with k's owner and id into a tombstone:
-	// it sets DeletedAt and MAC from k and writes the epoch. It is for good. A
-	// k.Version other than 0 must be the stored one, else ErrConflict.
+	// it sets DeletedAt, which must not be zero, and MAC from k and writes the
+	// epoch. It is for good: a second time it returns ErrNotFound. A k.Version
+	// other than 0 must be the stored one, else ErrConflict.
 	DeleteAPIKey(ctx context.Context, k APIKey, e lanyard.Event) error
 
 	// RecordKeyUse notes when keys were last used. It is monotonic: an older
@@ -93,10 +98,11 @@ type APIKeys interface {
 // ProviderTokens keeps the connections to other platforms. Their secrets come
 // sealed and stay sealed.
 type ProviderTokens interface {
-	// ProviderToken returns one connection.
+	// ProviderToken returns one connection or ErrNotFound.
 	ProviderToken(ctx context.Context, owner lanyard.Owner, id string) (ProviderToken, error)
 
-	// ProviderTokens returns all connections of the owner, newest first.
+	// ProviderTokens returns all connections of the owner, newest first, then
+	// by id.
 	ProviderTokens(ctx context.Context, owner lanyard.Owner) ([]ProviderToken, error)
 
 	// CreateProviderToken stores t with Version 1. It returns ErrLimit when
@@ -107,16 +113,18 @@ type ProviderTokens interface {
 
 	// UpdateProviderToken replaces everything but ProviderID, CreatedAt and
 	// LastUsedAt of the connection with t's owner and id whose version is
-	// t.Version. It returns what CreateProviderToken returns, and ErrConflict
-	// for a stale version.
+	// t.Version. It returns ErrNotFound, ErrConflict when the version is
+	// another, ErrExists when another connection has the pair of ProviderID
+	// and Label, and ErrOwnerKeyGone as CreateProviderToken does.
 	UpdateProviderToken(ctx context.Context, t ProviderToken, e lanyard.Event) error
 
-	// DeleteProviderToken removes the connection and its sealed secrets. A
-	// version other than 0 must be the stored one, else ErrConflict.
+	// DeleteProviderToken removes the connection and its sealed secrets, or
+	// returns ErrNotFound. A version other than 0 must be the stored one, else
+	// ErrConflict.
 	DeleteProviderToken(ctx context.Context, owner lanyard.Owner, id string, version int64, e lanyard.Event) error
 
 	// RecordTokenUse notes when a connection was last used; monotonic, without
-	// event or version. An unknown id is passed over.
+	// event or version. An id that is unknown or somebody else's is passed over.
 	RecordTokenUse(ctx context.Context, owner lanyard.Owner, id string, at time.Time) error
 }
 
@@ -127,7 +135,9 @@ type OwnerKeys interface {
 	OwnerKey(ctx context.Context, owner lanyard.Owner) (OwnerKey, error)
 
 	// CreateOwnerKey stores k with Version 1 unless the owner has a key, and
-	// returns the key that is stored then: the winner's.
+	// returns the key that is stored then: the winner's. It returns ErrExists
+	// when another owner's key has the id, and ErrConflict when the winner was
+	// erased before it could be read.
 	CreateOwnerKey(ctx context.Context, k OwnerKey) (OwnerKey, error)
 }
 
@@ -137,12 +147,13 @@ type Owners interface {
 	// active, known or not.
 	OwnerState(ctx context.Context, owner lanyard.Owner) (OwnerState, error)
 
-	// Deactivate marks the owner and writes the epoch. Deactivating twice
-	// changes nothing, writes no event and is not an error.
+	// Deactivate marks the owner, known or not, and writes the epoch. The time
+	// must not be zero. Deactivating twice changes nothing, writes no event and
+	// is not an error.
 	Deactivate(ctx context.Context, owner lanyard.Owner, at time.Time, e lanyard.Event) error
 
 	// Reactivate removes the mark and writes the epoch. For an active owner
-	// it does nothing.
+	// it does nothing and writes no event.
 	Reactivate(ctx context.Context, owner lanyard.Owner, e lanyard.Event) error
 
 	// Erase removes profile, keys, tombstones, connections, owner key, usage,
@@ -155,11 +166,13 @@ type Owners interface {
 // Events is the history.
 type Events interface {
 	// Append stores a fact that comes with no change. It returns ErrExists
-	// when the owner has an event with e's DedupeKey, and stores nothing then.
+	// when the owner has an event with e's DedupeKey, or anybody one with its
+	// ID, and stores nothing then.
 	Append(ctx context.Context, e lanyard.Event) error
 
-	// Events returns the owner's events, newest first, at most limit, those
-	// after the cursor; the zero cursor starts at the newest.
+	// Events returns the owner's events, newest first, then by id, at most
+	// limit (none where it is not above 0), those after the cursor; the zero
+	// cursor starts at the newest. The event of the cursor may be gone.
 	Events(ctx context.Context, owner lanyard.Owner, after EventCursor, limit int) ([]lanyard.Event, error)
 }
 
@@ -167,38 +180,49 @@ type Events interface {
 // store without it serves verification correctly, at one read per key and
 // staleness period.
 type Epochs interface {
+	// Epochs returns the epoch of each shard, as committed at one instant of
+	// the call. The array is the caller's own.
 	Epochs(ctx context.Context) (*[Shards]int64, error)
 }
 
 // Maintenance is for operators: it works across owners and no handler reaches
-// it. Pages are ordered by id; after names the last id of the page before, ""
-// starts.
+// it. Pages are ordered by id and hold at most limit records, none where it is
+// not above 0; after names the last id of the page before, "" starts. A page
+// shorter than limit is the last.
+//
+// A function that makes the event of a deletion runs inside of the
+// transaction: it may run again where that is repeated, and must not call the
+// store.
 type Maintenance interface {
-	// APIKeyByID returns the key with this public id, tombstones included.
+	// APIKeyByID returns the key with this public id, tombstones included, or
+	// ErrNotFound.
 	APIKeyByID(ctx context.Context, id string) (APIKey, error)
 
-	// DeleteAPIKeyByID deletes a live key by its public id. The event is made
-	// from the key inside the transaction.
+	// DeleteAPIKeyByID deletes a live key by its public id as DeleteAPIKey
+	// does, but leaves its MAC, and returns ErrNotFound where there is none.
 	DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, event func(APIKey) lanyard.Event) error
 
 	// DeleteAPIKeysCreatedBefore deletes up to limit live keys created before
-	// that time, one event each, and returns how many; 0 means done. It is
-	// what an operator does after restoring a database to an earlier point.
+	// that time, one event each, in one transaction, and returns how many; 0
+	// means done. It is what an operator does after restoring a database to an
+	// earlier point.
 	DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.Time, limit int, event func(APIKey) lanyard.Event) (int, error)
 
 	// ExpiringAPIKeys returns a page of the live keys that expire in
-	// [from, to).
+	// [from, to); a zero from is before all. Keys that never expire are in no
+	// page.
 	ExpiringAPIKeys(ctx context.Context, from, to time.Time, after string, limit int) ([]APIKey, error)
 
 	// UnsignedAPIKeys returns a page of the live keys without a MAC.
 	UnsignedAPIKeys(ctx context.Context, after string, limit int) ([]APIKey, error)
 
 	// SignAPIKey sets the MAC of the live key with k's owner and id whose
-	// version is k.Version, without an event and without a new version.
+	// version is k.Version, without an event, a new version or the epoch. It
+	// returns ErrConflict when the version is another, else ErrNotFound.
 	SignAPIKey(ctx context.Context, k APIKey) error
 
 	// ExpiringProviderTokens returns a page of the connections that expire in
-	// [from, to).
+	// [from, to); a zero from is before all.
 	ExpiringProviderTokens(ctx context.Context, from, to time.Time, after string, limit int) ([]ProviderToken, error)
 
 	// AllProviderTokens returns a page of all connections.
@@ -208,11 +232,13 @@ type Maintenance interface {
 	AllOwnerKeys(ctx context.Context, after string, limit int) ([]OwnerKey, error)
 
 	// RewrapOwnerKey replaces Secrets, KeyVersion and Wrapped of the owner key
-	// with k's owner and id whose version is k.Version.
+	// with k's owner and id whose version is k.Version. It returns ErrConflict
+	// when the version is another and ErrNotFound when the owner has no key of
+	// that id any more.
 	RewrapOwnerKey(ctx context.Context, k OwnerKey) error
 
 	// Erasures returns the events that Owners.Erase left behind in a tenant,
-	// newest first, at most limit, those after the cursor.
+	// paged as Events are.
 	Erasures(ctx context.Context, tenant string, after EventCursor, limit int) ([]lanyard.Event, error)
 
 	// CountOwnerKeys counts the owner keys of each key service and version,
@@ -220,6 +246,7 @@ type Maintenance interface {
 	CountOwnerKeys(ctx context.Context) ([]OwnerKeyCount, error)
 
 	// Purge removes what is older than the given times and returns how many
-	// rows of each kind went. It takes no event.
+	// rows of each kind went, also beside an error: it may work in several
+	// transactions. It takes no event.
 	Purge(ctx context.Context, p Purge) (Purged, error)
 }
