@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store/bunstore"
@@ -127,6 +129,43 @@ func TestMigrateTwiceChangesNothing(t *testing.T) {
 	if _, err := st.APIKey(t.Context(), ana, k.ID); err != nil {
 		t.Errorf("APIKey after a second Migrate = %v", err)
 	}
+}
+
+// A caller that gives up waiting for another's migration is told so, and the
+// other's lock is not his.
+func TestMigrateWaitsNoLongerThanItsCaller(t *testing.T) {
+	t.Parallel()
+	path := file(t)
+	st, err := sqlite.Open(t.Context(), path, nil)
+	if err != nil {
+		t.Fatalf("Open = %v", err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	other, err := raw(t, path+"-migrate").Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	if _, err := other.ExecContext(t.Context(), `BEGIN EXCLUSIVE`); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	err = st.Migrate(ctx)
+	if !errors.Is(err, lanyard.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Migrate while another migrates = %v, want ErrUnavailable and DeadlineExceeded", err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("Migrate took %v, although its caller waited 100ms", took)
+	}
+	if got := tables(t, path); got != "" {
+		t.Errorf("a Migrate that gave up made %s", got)
+	}
+	if _, err := other.ExecContext(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	works(t, path)
 }
 
 // Every table is ours by its name, and what a host keeps beside them, goose's
