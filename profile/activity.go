@@ -15,7 +15,7 @@ const (
 
 // Page asks for a part of the history. The zero Page is its newest part.
 type Page struct {
-	Token string // opaque, from ActivityPage.Next; names no owner
+	Token string // opaque, from ActivityPage.Next of the same owner
 	Limit int    // Defaults to 50; at most 200
 }
 
@@ -26,8 +26,8 @@ type ActivityPage struct {
 }
 
 // Activity returns a part of the owner's history. Pages neither skip nor repeat
-// while events are added. A token that is not ours is an *lanyard.InputError of
-// field "page_token"; somebody else's is a place in time like any other.
+// while events are added. A token that is not ours, or from another owner's
+// history, is an *lanyard.InputError of field "page_token".
 func (s *Service) Activity(ctx context.Context, owner lanyard.Owner, page Page) (_ ActivityPage, err error) {
 	ctx, end := s.spans.Start(ctx, "profile.Activity")
 	defer end(&err)
@@ -41,7 +41,7 @@ func (s *Service) Activity(ctx context.Context, owner lanyard.Owner, page Page) 
 	}
 	var after store.EventCursor
 	if page.Token != "" {
-		if after, err = decodeCursor(page.Token); err != nil {
+		if after, err = decodeCursor(owner, page.Token); err != nil {
 			return ActivityPage{}, fmt.Errorf("profile: activity: %w", err)
 		}
 	}
@@ -55,6 +55,6 @@ func (s *Service) Activity(ctx context.Context, owner lanyard.Owner, page Page) 
 	last := events[limit-1]
 	return ActivityPage{
 		Events: events[:limit],
-		Next:   encodeCursor(store.EventCursor{At: last.At, ID: last.ID}),
+		Next:   encodeCursor(owner, store.EventCursor{At: last.At, ID: last.ID}),
 	}, nil
 }

@@ -16,9 +16,10 @@ import (
 //
 //	microseconds since 1970 (8 bytes, big-endian) | event id | CRC-32 (4 bytes)
 //
-// It says where in time to go on and nothing about whose history it came from,
-// so there is nothing in it to forge; the checksum tells a token that was cut or
-// mistyped from one of ours.
+// It says where in time to go on, and whose history is read the caller's
+// identity alone decides, so there is nothing in it to forge. The checksum, in
+// which the owner is too, tells a token that was cut or mistyped, or came from
+// another history, from one of ours.
 const (
 	cursorTime    = 8
 	cursorSum     = 4
@@ -28,16 +29,16 @@ const (
 
 var cursorEncoding = base64.RawURLEncoding.Strict()
 
-func encodeCursor(c store.EventCursor) string {
+func encodeCursor(owner lanyard.Owner, c store.EventCursor) string {
 	b := binary.BigEndian.AppendUint64(nil, uint64(c.At.UnixMicro()))
 	b = append(b, c.ID...)
-	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
+	b = binary.BigEndian.AppendUint32(b, cursorChecksum(owner, b))
 	return cursorEncoding.EncodeToString(b)
 }
 
-// decodeCursor returns what encodeCursor was given, or an *lanyard.InputError.
-// A token has one spelling only.
-func decodeCursor(token string) (store.EventCursor, error) {
+// decodeCursor returns what encodeCursor was given for that owner, or an
+// *lanyard.InputError. A token has one spelling only.
+func decodeCursor(owner lanyard.Owner, token string) (store.EventCursor, error) {
 	bad := &lanyard.InputError{Field: "page_token", Code: lanyard.CodeInvalid, Message: "the page token is not one of ours"}
 	// The decoder passes over line ends.
 	if len(token) > cursorEncoding.EncodedLen(maxCursorSize) || strings.ContainsAny(token, "\r\n") {
@@ -48,7 +49,7 @@ func decodeCursor(token string) (store.EventCursor, error) {
 		return store.EventCursor{}, bad
 	}
 	body, sum := b[:len(b)-cursorSum], b[len(b)-cursorSum:]
-	if binary.BigEndian.Uint32(sum) != crc32.ChecksumIEEE(body) {
+	if binary.BigEndian.Uint32(sum) != cursorChecksum(owner, body) {
 		return store.EventCursor{}, bad
 	}
 	c := store.EventCursor{
@@ -59,4 +60,9 @@ func decodeCursor(token string) (store.EventCursor, error) {
 		return store.EventCursor{}, bad
 	}
 	return c, nil
+}
+
+func cursorChecksum(owner lanyard.Owner, body []byte) uint32 {
+	whose := owner.Tenant + "\x00" + owner.Subject // neither holds a NUL
+	return crc32.Update(crc32.ChecksumIEEE(body), crc32.IEEETable, []byte(whose))
 }

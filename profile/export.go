@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aichub/lanyard"
@@ -78,6 +80,7 @@ type ExportedToken struct {
 	MethodID   string            `json:"method_id"`
 	Label      string            `json:"label,omitempty"`
 	Fields     map[string]string `json:"fields,omitempty"`
+	Secrets    []ExportedSecret  `json:"secrets,omitempty"`
 	Origin     string            `json:"origin,omitempty"`
 	Account    ExportedAccount   `json:"account,omitzero"`
 	Verdict    string            `json:"verdict,omitempty"`
@@ -87,6 +90,13 @@ type ExportedToken struct {
 	CreatedAt  time.Time         `json:"created_at"`
 	UpdatedAt  time.Time         `json:"updated_at"`
 	LastUsedAt time.Time         `json:"last_used_at,omitzero"`
+}
+
+// ExportedSecret says that a secret is kept, and since when. It is not in the
+// export.
+type ExportedSecret struct {
+	Name      string    `json:"name"`
+	UpdatedAt time.Time `json:"updated_at"`
 }
 
 // ExportedAccount is whose account a connection leads to.
@@ -180,13 +190,21 @@ func (s *Service) exportTokens(ctx context.Context, owner lanyard.Owner, x *Expo
 	x.ProviderTokens = make([]ExportedToken, 0, len(tokens))
 	for _, t := range tokens {
 		x.ProviderTokens = append(x.ProviderTokens, ExportedToken{
-			ID: t.ID, ProviderID: t.ProviderID, MethodID: t.MethodID, Label: t.Label, Fields: t.Fields,
+			ID: t.ID, ProviderID: t.ProviderID, MethodID: t.MethodID, Label: t.Label, Fields: t.Fields, Secrets: exportedSecrets(t.Secrets),
 			Origin: t.Origin, Account: ExportedAccount(t.Account), Verdict: t.Verdict, Reason: t.Reason,
 			CheckedAt: t.CheckedAt, ExpiresAt: t.ExpiresAt,
 			CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, LastUsedAt: t.LastUsedAt,
 		})
 	}
 	return err
+}
+
+func exportedSecrets(sealed map[string]store.SealedSecret) []ExportedSecret {
+	var secrets []ExportedSecret
+	for _, name := range slices.Sorted(maps.Keys(sealed)) {
+		secrets = append(secrets, ExportedSecret{Name: name, UpdatedAt: sealed[name].UpdatedAt})
+	}
+	return secrets
 }
 
 func (s *Service) exportActivity(ctx context.Context, owner lanyard.Owner, x *Export) error {

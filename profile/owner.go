@@ -7,6 +7,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/internal/telemetry"
+	"github.com/aichub/lanyard/store"
 )
 
 // Active returns nil, or lanyard.ErrDeactivated for a deactivated owner.
@@ -34,7 +35,11 @@ func (s *Service) Deactivate(ctx context.Context, owner lanyard.Owner) (err erro
 	defer end(&err)
 	now := s.now()
 	e := lanyard.NewEvent(ctx, now, owner, ActionDeactivated, "")
-	if err := s.setState(ctx, e, true, func() error { return s.store.Deactivate(ctx, owner, now, e) }); err != nil {
+	err = s.store.Deactivate(ctx, owner, now, e)
+	if err == nil {
+		err = s.stateChanged(ctx, e)
+	}
+	if err != nil {
 		return fmt.Errorf("profile: deactivate: %w", err)
 	}
 	return nil
@@ -45,26 +50,46 @@ func (s *Service) Reactivate(ctx context.Context, owner lanyard.Owner) (err erro
 	ctx, end := s.spans.Start(ctx, "profile.Reactivate")
 	defer end(&err)
 	e := lanyard.NewEvent(ctx, s.now(), owner, ActionReactivated, "")
-	if err := s.setState(ctx, e, false, func() error { return s.store.Reactivate(ctx, owner, e) }); err != nil {
+	err = s.store.Reactivate(ctx, owner, e)
+	if err == nil {
+		err = s.stateChanged(ctx, e)
+	}
+	if err != nil {
 		return fmt.Errorf("profile: reactivate: %w", err)
 	}
 	return nil
 }
 
-// setState lets write bar e's owner or lift the bar, and tells of it if it was
-// not so before: the store accepts that in silence and writes no event.
-func (s *Service) setState(ctx context.Context, e lanyard.Event, barred bool, write func() error) error {
-	before, err := s.store.OwnerState(ctx, e.Owner)
-	if err != nil {
-		return err
-	}
-	if err := write(); err != nil {
-		return err
-	}
-	if before.Deactivated() != barred {
+// stateChanged tells of e, unless the owner was in that state before: the store
+// accepts that in silence and writes no event. Of several callers at once one
+// made the change, so whether e was written is read and not guessed.
+func (s *Service) stateChanged(ctx context.Context, e lanyard.Event) error {
+	if s.written(ctx, e) {
 		s.onEvent(ctx, e)
 	}
 	return s.tellOwnerChanged(ctx)
+}
+
+// written reports whether e is in the history. It reads what happened since;
+// where it cannot, nobody hears of e.
+func (s *Service) written(ctx context.Context, e lanyard.Event) bool {
+	after := store.EventCursor{} // the newest
+	for {
+		events, err := s.store.Events(ctx, e.Owner, after, defaultPage)
+		if err != nil {
+			s.logger.WarnContext(ctx, "an event could not be told", slog.String("action", e.Action), slog.String("outcome", telemetry.Outcome(err)))
+			return false
+		}
+		for _, found := range events {
+			if found.ID == e.ID {
+				return true
+			}
+			after = store.EventCursor{At: found.At, ID: found.ID}
+		}
+		if len(events) < defaultPage || after.At.Before(e.At) {
+			return false
+		}
+	}
 }
 
 // Erase removes all that is kept about the owner, for good. One event of his

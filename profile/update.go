@@ -106,29 +106,24 @@ func (s *Service) save(ctx context.Context, was, is store.Profile, action string
 	return is, nil
 }
 
-// changedFields names what differs: as the members of the HTTP API for what is
-// shown there, and "directory" for the names behind edited ones.
-func changedFields(a, b store.Profile) []string {
+// changedFields names what differs as the owner sees it, in the words of the
+// HTTP API; "directory" stands for names of which nothing is to be seen because
+// edited ones hide them.
+func changedFields(was, is store.Profile) []string {
+	a, b := fromRecord(was), fromRecord(is)
 	var fields []string
-	for _, f := range []struct {
-		name string
-		same bool
-	}{
-		{"email", a.Email == b.Email},
-		{"email_verified", a.EmailVerified == b.EmailVerified},
-		{"directory", a.Directory == b.Directory},
-		{"given_name", equal(a.GivenName, b.GivenName)},
-		{"family_name", equal(a.FamilyName, b.FamilyName)},
-		{"locale", a.Locale == b.Locale},
-		{"zoneinfo", a.ZoneInfo == b.ZoneInfo},
-	} {
-		if !f.same {
-			fields = append(fields, f.name)
+	differs := func(name string, same bool) {
+		if !same {
+			fields = append(fields, name)
 		}
 	}
+	differs("given_name", a.GivenName == b.GivenName && a.GivenNameEdited == b.GivenNameEdited)
+	differs("family_name", a.FamilyName == b.FamilyName && a.FamilyNameEdited == b.FamilyNameEdited)
+	differs("name", a.Name == b.Name)
+	differs("directory", a.Directory == b.Directory || len(fields) > 0)
+	differs("email", a.Email == b.Email)
+	differs("email_verified", a.EmailVerified == b.EmailVerified)
+	differs("locale", a.Locale == b.Locale)
+	differs("zoneinfo", a.ZoneInfo == b.ZoneInfo)
 	return fields
-}
-
-func equal(a, b *string) bool {
-	return a == b || a != nil && b != nil && *a == *b
 }
