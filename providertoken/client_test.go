@@ -403,7 +403,7 @@ func TestClientWaitsForThePlatformsLimit(t *testing.T) {
 	ok(t, err)
 	c, err := w.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "businessmap-x"}, nil)
 	ok(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	var refused error
 	sent := 0

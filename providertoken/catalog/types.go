@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 	"time"
@@ -116,7 +115,7 @@ func scalar(node ast.Node, t reflect.Type) string {
 	case t.Kind() == reflect.Slice:
 		return "a list"
 	case t.Kind() == reflect.Map, t.Kind() == reflect.Struct:
-		return fmt.Sprintf("a mapping of %s", strings.ToLower(t.Kind().String()))
+		return "a mapping"
 	}
 	return ""
 }
