@@ -107,8 +107,8 @@ func (s *Service) save(ctx context.Context, was, is store.Profile, action string
 }
 
 // changedFields names what differs as the owner sees it, in the words of the
-// HTTP API; "directory" stands for names of which nothing is to be seen because
-// edited ones hide them.
+// HTTP API. "name" is the full name where it changed by itself; "directory"
+// stands for names of which nothing is to be seen because edited ones hide them.
 func changedFields(was, is store.Profile) []string {
 	a, b := fromRecord(was), fromRecord(is)
 	var fields []string
@@ -119,8 +119,10 @@ func changedFields(was, is store.Profile) []string {
 	}
 	differs("given_name", a.GivenName == b.GivenName && a.GivenNameEdited == b.GivenNameEdited)
 	differs("family_name", a.FamilyName == b.FamilyName && a.FamilyNameEdited == b.FamilyNameEdited)
-	differs("name", a.Name == b.Name)
-	differs("directory", a.Directory == b.Directory || len(fields) > 0)
+	if len(fields) == 0 && a.Directory != b.Directory {
+		differs("name", a.Name == b.Name)
+		differs("directory", len(fields) > 0)
+	}
 	differs("email", a.Email == b.Email)
 	differs("email_verified", a.EmailVerified == b.EmailVerified)
 	differs("locale", a.Locale == b.Locale)

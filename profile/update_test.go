@@ -35,8 +35,8 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("Profile() = %+v, %v, want %+v", read, err, got)
 		}
 		e := b.history(t, ana)[0]
-		if e.Action != profile.ActionUpdated || e.Actor != bob || e.Detail[profile.DetailFields] != "given_name name" {
-			t.Errorf("newest event = %+v, want an update of given_name and name by bob", e)
+		if e.Action != profile.ActionUpdated || e.Actor != bob || e.Detail[profile.DetailFields] != "given_name" {
+			t.Errorf("newest event = %+v, want an update of given_name by bob", e)
 		}
 		if h := b.heard.all(); len(h) != 2 || h[1].ID != e.ID {
 			t.Errorf("OnEvent heard %d events, want the update last", len(h))
