@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/aichub/lanyard"
@@ -108,13 +107,15 @@ func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 // keyInAddress refuses a key that stands in logs by now.
 var keyInAddress = problem{Code: codeMalformed, Detail: "an API key must not stand in the address"}
 
-// keyInQuery reports whether a parameter is a token of ours.
+// keyInQuery reports whether a parameter, or its name, is a token of ours.
 func keyInQuery(keys *apikey.Service, u *url.URL) bool {
-	if u.RawQuery == "" {
-		return false
-	}
-	for name, values := range u.Query() {
-		if keys.IsToken(name) || slices.ContainsFunc(values, keys.IsToken) {
+	separator := func(c rune) bool { return c == '&' || c == ';' || c == '=' }
+	for part := range strings.FieldsFuncSeq(u.RawQuery, separator) {
+		// What cannot be unescaped is as it stands there.
+		if text, err := url.QueryUnescape(part); err == nil {
+			part = text
+		}
+		if keys.IsToken(part) {
 			return true
 		}
 	}

@@ -1,0 +1,269 @@
+package httpadapter_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/httpadapter"
+	"github.com/aichub/lanyard/store"
+	"github.com/aichub/lanyard/store/memory"
+)
+
+// hostAPI is a host's handler, which notes what it was given.
+type hostAPI struct {
+	calls     int
+	principal lanyard.Principal
+	header    http.Header
+}
+
+func (h *hostAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.calls++
+	h.principal, _ = lanyard.PrincipalFrom(r.Context())
+	h.header = r.Header
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// guard sends a request with these Authorization headers through RequireKey.
+func guard(w *apiWorld, o *httpadapter.KeyOptions, next http.Handler, target string, authorization ...string) apiAnswer {
+	w.t.Helper()
+	r := httptest.NewRequestWithContext(w.t.Context(), http.MethodGet, target, nil)
+	for _, value := range authorization {
+		r.Header.Add("Authorization", value)
+	}
+	sent := r.Header.Clone()
+	out := httptest.NewRecorder()
+	httpadapter.RequireKey(w.keys, o)(next).ServeHTTP(out, r)
+	if fmt.Sprint(r.Header) != fmt.Sprint(sent) {
+		w.t.Errorf("RequireKey changed the caller's own request")
+	}
+	a := apiAnswer{t: w.t, what: "GET " + target, status: out.Code, header: out.Header(), body: out.Body.Bytes()}
+	if out.Code >= 400 {
+		if got := a.header.Get("Content-Type") + " " + a.header.Get("Cache-Control") + " " + a.header.Get("X-Content-Type-Options"); got != "application/problem+json no-store nosniff" {
+			w.t.Errorf("%s = %d with the headers %v", a.what, a.status, a.header)
+		}
+		var body map[string]any
+		mustAPI(w.t, json.Unmarshal(a.body, &body))
+		a.checkValues("", body)
+	}
+	w.hear(exchange{Method: "GET", Target: target, Status: a.status, AnswerHeader: a.header, Answer: a.body})
+	return a
+}
+
+func TestRequireKey(t *testing.T) {
+	t.Parallel()
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		w := newAPIWorld(t, apiOptions{store: open})
+		id, secret := w.newKey(ana, "read", "write")
+		host := new(hostAPI)
+		for _, scheme := range []string{"Bearer ", "bearer ", "BEARER   "} {
+			if a := guard(w, nil, host, "/api/hello?q=1", scheme+secret); a.status != 204 {
+				t.Fatalf("a good key with %q = %d %s", scheme, a.status, a.body)
+			}
+		}
+		p := host.principal
+		if host.calls != 3 || p.Owner != ownerOf(ana) || p.Via != lanyard.ViaAPIKey || p.KeyID != id || !slices.Equal(p.Scopes, []string{"read", "write"}) || p.Email != "" {
+			t.Errorf("the host's handler saw %+v, want ana's key and nothing else", p)
+		}
+		if got := host.header.Values("Authorization"); len(got) > 0 {
+			t.Errorf("the host's handler saw the Authorization header")
+		}
+	})
+}
+
+// Whatever is wrong with a key, the answer is the same, to the byte.
+func TestRequireKeyRefusesAlike(t *testing.T) {
+	t.Parallel()
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		w := newAPIWorld(t, apiOptions{store: open})
+		_, good := w.newKey(ana)
+		_, other := w.newKey(ana)
+		deletedID, deleted := w.newKey(ana)
+		mustAPI(t, w.keys.Delete(t.Context(), ownerOf(ana), deletedID, 0))
+		_, barred := w.newKey(ben)
+		mustAPI(t, w.profiles.Deactivate(t.Context(), ownerOf(ben)))
+		ending, err := w.keys.Create(t.Context(), ownerOf(ana), apikey.CreateRequest{Name: "n", ExpiresAt: w.clock().Add(time.Second)})
+		mustAPI(t, err)
+		w.advance(time.Second)
+		rotated, err := w.keys.Create(t.Context(), ownerOf(ana), apikey.CreateRequest{Name: "n"})
+		mustAPI(t, err)
+		_, err = w.keys.Rotate(t.Context(), ownerOf(ana), rotated.Key.ID, apikey.RotateRequest{})
+		mustAPI(t, err)
+		host := new(hostAPI)
+		want := guard(w, nil, host, "/api", "Bearer "+strangersKey(t))
+		if want.status != 401 || want.header.Get("WWW-Authenticate") != "Bearer" {
+			t.Fatalf("an unknown key = %d with WWW-Authenticate %q, want 401 with Bearer", want.status, want.header.Get("WWW-Authenticate"))
+		}
+		for name, value := range map[string]string{
+			"wrong secret":     "Bearer " + good[:14] + other[14:],
+			"wrong checksum":   "Bearer " + good[:len(good)-6] + other[len(other)-6:],
+			"deleted":          "Bearer " + deleted,
+			"expired":          "Bearer " + ending.Secret.Reveal(),
+			"rotated away":     "Bearer " + rotated.Secret.Reveal(),
+			"of a barred user": "Bearer " + barred,
+			"malformed":        "Bearer aic_x",
+			"no key of ours":   "Bearer ghp_0123",
+			"Basic":            "Basic " + good,
+			"no scheme":        good,
+			"tab":              "Bearer\t" + good,
+			"empty bearer":     "Bearer ",
+			"empty":            "",
+		} {
+			got := guard(w, nil, host, "/api", value)
+			if got.status != want.status || !bytes.Equal(got.body, want.body) || fmt.Sprint(got.header) != fmt.Sprint(want.header) {
+				t.Errorf("%s = %d %v %s, want as for an unknown key: %v %s", name, got.status, got.header, got.body, want.header, want.body)
+			}
+		}
+		if got := guard(w, nil, host, "/api"); !bytes.Equal(got.body, want.body) {
+			t.Errorf("no header at all = %s, want as for an unknown key", got.body)
+		}
+		guard(w, nil, host, "/api", "Bearer "+good, "Bearer "+good).refused(400, "malformed-request")
+		for _, target := range []string{"/api?key=" + good, "/api?" + good, "/api?a=b&a=" + good, "/api?key=" + deleted, "/api?%6bey=%61ic_x", "/api?x=%zz&key=" + good, "/api?x=1;key=" + good, "/api?key=" + good + "%zz"} {
+			guard(w, nil, host, target, "Bearer "+good).refused(400, "malformed-request")
+			guard(w, &httpadapter.KeyOptions{Else: func(h http.Handler) http.Handler { return h }}, host, target).refused(400, "malformed-request")
+		}
+		if host.calls != 0 {
+			t.Errorf("the host's handler was called %d times without a good key", host.calls)
+		}
+	})
+}
+
+func TestRequireKeyWithStoreDown(t *testing.T) {
+	t.Parallel()
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		w := newAPIWorld(t, apiOptions{store: open})
+		_, good := w.newKey(ana)
+		mustAPI(t, w.store.Close())
+		var log safeBuffer
+		host := new(hostAPI)
+		a := guard(w, &httpadapter.KeyOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))}, host, "/api", "Bearer "+good).refused(503, "unavailable")
+		if a.header.Get("Retry-After") != "1" || a.header.Get("WWW-Authenticate") != "" || host.calls != 0 {
+			t.Errorf("503 has the headers %v, want Retry-After and no challenge", a.header)
+		}
+		if !strings.Contains(log.String(), "api key could not be verified") || strings.Contains(log.String(), good[4:]) {
+			t.Errorf("the log says %s", log.String())
+		}
+		// What cannot be a key needs no store.
+		guard(w, nil, host, "/api", "Bearer aic_x").refused(401, "unauthenticated")
+	})
+}
+
+func TestRequireKeyWithClosedService(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, good := w.newKey(ana)
+	mustAPI(t, w.keys.Close(t.Context()))
+	guard(w, nil, new(hostAPI), "/api", "Bearer "+good).refused(503, "unavailable")
+}
+
+func TestRequireKeyScopes(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, none := w.newKey(ana)
+	_, read := w.newKey(ana, "read")
+	_, both := w.newKey(ana, "read", "write")
+	for _, c := range []struct {
+		key    string
+		scopes []string
+		status int
+	}{
+		{none, nil, 204}, {none, []string{"read"}, 403},
+		{read, nil, 204}, {read, []string{"read"}, 204}, {read, []string{"write"}, 403}, {read, []string{"read", "write"}, 403},
+		{both, []string{"read", "write"}, 204}, {both, []string{"write"}, 204}, {both, []string{"admin"}, 403},
+	} {
+		host := new(hostAPI)
+		a := guard(w, &httpadapter.KeyOptions{Scopes: c.scopes}, host, "/api", "Bearer "+c.key)
+		if a.status != c.status || (host.calls == 1) != (c.status == 204) {
+			t.Errorf("scopes %v = %d, want %d", c.scopes, a.status, c.status)
+		}
+		if c.status == 403 {
+			a.refused(403, "forbidden")
+			want := `Bearer error="insufficient_scope", scope="` + strings.Join(c.scopes, " ") + `"`
+			if got := a.header.Get("WWW-Authenticate"); got != want {
+				t.Errorf("WWW-Authenticate = %s, want %s", got, want)
+			}
+		}
+	}
+	// A key that is not good is 401 before anybody asks for scopes.
+	guard(w, &httpadapter.KeyOptions{Scopes: []string{"read"}}, new(hostAPI), "/api", "Bearer "+strangersKey(t)).refused(401, "unauthenticated")
+}
+
+func TestRequireKeyElse(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, good := w.newKey(ana)
+	asked := 0
+	o := &httpadapter.KeyOptions{Scopes: []string{"read"}, Else: func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			next.ServeHTTP(w, r.WithContext(lanyard.WithPrincipal(r.Context(), principalOf(ben))))
+		})
+	}}
+	for _, value := range []string{"", "Basic x", "Bearer ghp_0123", "Bearer ", "Bearer\t" + good} {
+		host := new(hostAPI)
+		if a := guard(w, o, host, "/api", value); a.status != 204 || host.principal.Owner != ownerOf(ben) {
+			t.Errorf("Authorization %.12q with Else = %d as %v, want ben's session", value, a.status, host.principal.Owner)
+		}
+		if value != "" && host.header.Get("Authorization") != value {
+			t.Errorf("Else lost the host's own Authorization header")
+		}
+	}
+	if asked != 5 {
+		t.Errorf("Else was asked %d times, want 5", asked)
+	}
+	// A key of ours, good or not, is never somebody else's.
+	guard(w, o, new(hostAPI), "/api", "Bearer "+good).refused(403, "forbidden")
+	guard(w, o, new(hostAPI), "/api", "Bearer "+strangersKey(t)).refused(401, "unauthenticated")
+	guard(w, o, new(hostAPI), "/api", "Bearer aic_", "Basic x").refused(400, "malformed-request")
+	if asked != 5 {
+		t.Errorf("Else was asked for a key of ours")
+	}
+}
+
+// The context ends a verification that hangs.
+func TestRequireKeyOfACallerWhoLeft(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, good := w.newKey(ana)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api", nil)
+	r.Header.Set("Authorization", "Bearer "+good)
+	out := httptest.NewRecorder()
+	httpadapter.RequireKey(w.keys, nil)(new(hostAPI)).ServeHTTP(out, r)
+	if out.Code != 503 {
+		t.Errorf("a caller who left = %d, want 503", out.Code)
+	}
+}
+
+func BenchmarkRequireKey(b *testing.B) {
+	st := memory.New()
+	keys, err := apikey.NewService(st, nil)
+	mustAPI(b, err)
+	defer func() { mustAPI(b, keys.Close(context.Background())) }()
+	made, err := keys.Create(b.Context(), ownerOf(ana), apikey.CreateRequest{Name: "bench"})
+	mustAPI(b, err)
+	h := httpadapter.RequireKey(keys, nil)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for name, token := range map[string]string{"good": made.Secret.Reveal(), "malformed": "lyd_x"} {
+		b.Run(name, func(b *testing.B) {
+			r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			out := httptest.NewRecorder()
+			b.ReportAllocs()
+			for b.Loop() {
+				h.ServeHTTP(out, r)
+				out.Body.Reset()
+			}
+		})
+	}
+}
