@@ -76,7 +76,10 @@ func recorded(t testing.TB, prefix string, h http.Handler, hear func(exchange)) 
 		h.ServeHTTP(got, r)
 		e.Body, e.Status, e.AnswerHeader, e.Answer = sent.Bytes(), got.status, w.Header().Clone(), got.body.Bytes()
 		hear(e)
-		e.write(t)
+		// Without it a ServeMux has answered by itself.
+		if got.Header().Get("X-Request-Id") != "" {
+			e.write(t)
+		}
 	})
 }
 
