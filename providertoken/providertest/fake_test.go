@@ -133,14 +133,14 @@ func TestLies(t *testing.T) {
 	broken := func(a answer) bool { return a.broken }
 	for name := range platforms {
 		fake, who := serve(t, name)
-		tell := func(lie providertest.Lie, true_ func(answer) bool) {
+		tell := func(lie providertest.Lie, told func(answer) bool) {
 			t.Helper()
 			fake.Tell(lie)
 			wait := time.Minute
 			if lie == providertest.Silent || lie == providertest.Stalled {
 				wait = 50 * time.Millisecond
 			}
-			if got := who(token, wait); !true_(got) {
+			if got := who(token, wait); !told(got) {
 				t.Errorf("%s, %s: %d %v %.80s", name, lie, got.status, got.header, got.body)
 			}
 		}
