@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aichub/lanyard"
@@ -124,6 +125,25 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 			return st.DeleteAPIKey(t.Context(), k, event(ana, "x"))
 		})
 	},
+	"OneDeleteByAnOperator": func(t *testing.T, sts []store.Store) {
+		w := populate(t, sts[0], ana)
+		race(t, sts, 1, lanyard.ErrNotFound, func(_ int, st store.Store) error {
+			return st.DeleteAPIKeyByID(t.Context(), w.key.ID, at(60), func(k store.APIKey) lanyard.Event {
+				return event(k.Owner, "deleted")
+			})
+		})
+		events, err := sts[0].Events(t.Context(), ana, store.EventCursor{}, 1000)
+		ok(t, err)
+		n := 0
+		for _, e := range events {
+			if e.Action == "deleted" {
+				n++
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d events tell of one deletion", n)
+		}
+	},
 	"OneFact": func(t *testing.T, sts []store.Store) {
 		race(t, sts, 1, lanyard.ErrExists, func(_ int, st store.Store) error {
 			e := event(ana, "fact")
@@ -191,25 +211,26 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 			seen = map[int64]state{}
 			wg   sync.WaitGroup
 		)
-		look := func(st store.Store) (over bool) {
+		look := func(st store.Store) (fine bool) {
 			lookup, err := st.APIKeyByHash(t.Context(), w.key.Hash)
 			if err != nil {
 				t.Errorf("APIKeyByHash = %v", err)
-				return true
+				return false
 			}
 			now := state{lookup.Key.Version, lookup.Owner.Deactivated(), !lookup.Key.DeletedAt.IsZero()}
 			mu.Lock()
 			defer mu.Unlock()
 			if before, known := seen[lookup.Epoch]; known && before != now {
 				t.Errorf("with epoch %d a look-up showed %+v and %+v", lookup.Epoch, before, now)
-				return true
+				return false
 			}
 			seen[lookup.Epoch] = now
-			return now.deleted
+			return true
 		}
+		var over atomic.Bool
 		for i := range 4 {
 			wg.Go(func() {
-				for !look(sts[i%len(sts)]) {
+				for !over.Load() && look(sts[i%len(sts)]) {
 				}
 			})
 		}
@@ -232,8 +253,9 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 		k.DeletedAt = at(60)
 		if err := st.DeleteAPIKey(t.Context(), k, event(ana, "x")); err != nil {
 			t.Errorf("DeleteAPIKey = %v", err)
-			ok(t, st.Erase(t.Context(), ana, erasure(ana))) // so that the readers end
 		}
+		look(st)
+		over.Store(true)
 		wg.Wait()
 	},
 }
