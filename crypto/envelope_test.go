@@ -2,6 +2,7 @@ package crypto_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/store"
 )
 
 // The places of the parts of an envelope, see envelope.go.
@@ -147,6 +149,10 @@ func TestOwnerKeyRowMoved(t *testing.T) {
 		_, err := there.Seal(t.Context(), place(owner), lanyard.NewSecret(canary))
 		wantOnly(t, name+" with ana's row: Seal()", err, crypto.ErrIntegrity)
 	}
+	// A table that hands out ana's row whoever asks: the asker decides.
+	mixed := &table{OwnerKeys: b.memory, onRead: func(context.Context, store.OwnerKey, error) (store.OwnerKey, error) { return row, nil }}
+	wantRefused(t, "bob, given ana's row", newSealer(t, b.vault, mixed, nil), place(bob), sealed.Envelope, crypto.ErrIntegrity)
+
 	renamed := row
 	renamed.ID = lanyard.NewID()
 	st := newBench(t, nil)
@@ -257,7 +263,7 @@ func TestNoTrialDecryption(t *testing.T) {
 	anas, bobs := seal(t, b.Sealer, place(ana)), seal(t, b.Sealer, place(bob))
 	b.vault.unwraps.Store(0)
 	b.table.reads.Store(0)
-	for name, envelope := range map[string][]byte{"no envelope": []byte("LYD"), "another version": append([]byte("LYD\x02"), anas.Envelope[4:]...)} {
+	for name, envelope := range map[string][]byte{"no envelope": []byte("LYD"), "another version": append([]byte("LYD\x02"), anas.Envelope[4:]...), "another magic": append([]byte("LYE"), anas.Envelope[3:]...)} {
 		wantRefused(t, name, b.Sealer, place(ana), envelope, crypto.ErrIntegrity)
 	}
 	wantCount(t, "reads for what is no envelope", &b.table.reads, 0)

@@ -158,24 +158,27 @@ func TestForgetWhileReading(t *testing.T) {
 		old := seal(t, b.Sealer, place(ana))
 		s := b.another(t, nil)
 		proceed := make(chan struct{})
+		var later atomic.Bool
 		b.table.onRead = func(_ context.Context, k store.OwnerKey, err error) (store.OwnerKey, error) {
-			<-proceed
+			if !later.Swap(true) {
+				<-proceed
+			}
 			return k, err
 		}
 		go func() { _, _ = s.Open(t.Context(), place(ana), old.Envelope) }()
 		synctest.Wait() // the row was read and has not arrived
 		erase(t, b.memory)
 		s.Forget(ana)
-		var late crypto.Sealed
-		go func() { late = seal(t, s, place(ana)) }()
-		synctest.Wait()
+		// This one does not join the reading from before.
+		late := seal(t, s, place(ana))
+		if late.OwnerKeyID == old.OwnerKeyID {
+			t.Error("Seal() after Forget uses the erased key")
+		}
 		close(proceed)
 		synctest.Wait()
-		if late.OwnerKeyID == old.OwnerKeyID {
-			t.Error("Seal() after Forget joined a reading from before and used the erased key")
-		}
+		// And what that reading brings is not kept.
 		if again := seal(t, s, place(ana)); again.OwnerKeyID != late.OwnerKeyID {
-			t.Errorf("Seal() = key %s, then %s: a reading from before Forget was kept", late.OwnerKeyID, again.OwnerKeyID)
+			t.Errorf("Seal() uses key %s after a reading from before Forget arrived, want %s", again.OwnerKeyID, late.OwnerKeyID)
 		}
 	})
 }
@@ -434,30 +437,6 @@ func TestCreationUnknown(t *testing.T) {
 func TestBrokenKeyService(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(v *vault){
-		"no ciphertext": func(v *vault) {
-			v.onWrap = func(_ context.Context, w crypto.Wrapped) (crypto.Wrapped, error) {
-				w.Ciphertext = nil
-				return w, nil
-			}
-		},
-		"a huge ciphertext": func(v *vault) {
-			v.onWrap = func(_ context.Context, w crypto.Wrapped) (crypto.Wrapped, error) {
-				w.Ciphertext = make([]byte, crypto.MaxWrapped+1)
-				return w, nil
-			}
-		},
-		"no key version": func(v *vault) {
-			v.onWrap = func(_ context.Context, w crypto.Wrapped) (crypto.Wrapped, error) {
-				w.KeyVersion = ""
-				return w, nil
-			}
-		},
-		"a key version with a newline": func(v *vault) {
-			v.onWrap = func(_ context.Context, w crypto.Wrapped) (crypto.Wrapped, error) {
-				w.KeyVersion = "v1\n"
-				return w, nil
-			}
-		},
 		"another's ciphertext": func(v *vault) {
 			other, err := v.Wrap(context.Background(), make([]byte, 32), []byte("elsewhere"))
 			v.onWrap = func(context.Context, crypto.Wrapped) (crypto.Wrapped, error) { return other, err }
@@ -488,6 +467,73 @@ func TestBrokenKeyService(t *testing.T) {
 		_, err = b.MAC(t.Context(), []byte("part"))
 		wantOnly(t, name+": MAC()", err, lanyard.ErrUnavailable)
 		wantCount(t, name+": keys stored", &b.table.creates, 0)
+	}
+}
+
+// A key service that opens whatever it is shown cannot make up for a malformed
+// answer: other tools and stores would choke on it.
+func TestMalformedWrapped(t *testing.T) {
+	t.Parallel()
+	for name, w := range map[string]crypto.Wrapped{
+		"nothing at all":               {},
+		"no ciphertext":                {KeyVersion: "v1"},
+		"a huge ciphertext":            {KeyVersion: "v1", Ciphertext: make([]byte, crypto.MaxWrapped+1)},
+		"no key version":               {Ciphertext: []byte{1}},
+		"a key version with a newline": {KeyVersion: "v1\n", Ciphertext: []byte{1}},
+		"a long key version":           {KeyVersion: strings.Repeat("v", 256), Ciphertext: []byte{1}},
+	} {
+		st := memory.New()
+		s := newSealer(t, &obliging{answer: w, keys: map[string][]byte{}}, st, nil)
+		_, err := s.Seal(t.Context(), place(ana), lanyard.NewSecret(canary))
+		wantOnly(t, name+": Seal()", err, lanyard.ErrUnavailable)
+		wantOnly(t, name+": Check()", s.Check(t.Context()), lanyard.ErrUnavailable)
+		if _, err := st.OwnerKey(t.Context(), ana); !errors.Is(err, lanyard.ErrNotFound) {
+			t.Errorf("%s: OwnerKey() = %v, want none stored", name, err)
+		}
+	}
+	for name, w := range map[string]crypto.Wrapped{
+		"short": {KeyVersion: "1", Ciphertext: []byte{0}},
+		"long":  {KeyVersion: strings.Repeat("v", 255), Ciphertext: make([]byte, crypto.MaxWrapped)},
+	} {
+		s := newSealer(t, &obliging{answer: w, keys: map[string][]byte{}}, memory.New(), nil)
+		wantOpens(t, name, s, place(ana), seal(t, s, place(ana)).Envelope)
+	}
+}
+
+// obliging is a key service that knows keys by their binding alone.
+type obliging struct {
+	answer crypto.Wrapped
+	mu     sync.Mutex
+	keys   map[string][]byte
+}
+
+func (*obliging) Name() string { return "obliging" }
+
+func (o *obliging) Wrap(_ context.Context, key, binding []byte) (crypto.Wrapped, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.keys[string(binding)] = bytes.Clone(key)
+	return o.answer, nil
+}
+
+func (o *obliging) Unwrap(_ context.Context, _ crypto.Wrapped, binding []byte) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if key, ok := o.keys[string(binding)]; ok {
+		return bytes.Clone(key), nil
+	}
+	return nil, crypto.ErrIntegrity
+}
+
+// An answer that is no key is the key service's fault, not the envelope's. A
+// shorter one would even make a weaker cipher.
+func TestNoKeyUnwrapped(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	sealed := seal(t, b.Sealer, place(ana))
+	for _, size := range []int{0, 1, 16, 24, 31, 33, 64} {
+		b.vault.onUnwrap = answers(make([]byte, size))
+		wantRefused(t, fmt.Sprintf("a key of %d bytes", size), b.another(t, nil), place(ana), sealed.Envelope, lanyard.ErrUnavailable)
 	}
 }
 
