@@ -81,7 +81,7 @@ func TestNotConnectedError(t *testing.T) {
 			t.Errorf("errors.Is(%s) = %v, want %v", sentinel, got, want)
 		}
 	}
-	if errors.As(error(lanyard.ErrNotFound), &missing) {
+	if errors.As(lanyard.ErrNotFound, &missing) {
 		t.Error("every ErrNotFound is a NotConnectedError")
 	}
 }

@@ -177,7 +177,7 @@ func printed(v any) map[string]string {
 	} {
 		var b bytes.Buffer
 		logger := slog.New(handler(&b))
-		logger.With("w", v).WithGroup("g").Info(fmt.Sprint(v), "v", v, slog.Any("a", []any{v}), slog.Group("in", "v", v))
+		logger.With("w", v).WithGroup("g").Info("printed", slog.String("m", fmt.Sprint(v)), slog.Any("v", v), slog.Any("a", []any{v}), slog.Group("in", slog.Any("v", v)))
 		out[name] = b.String()
 	}
 	var b bytes.Buffer
@@ -239,7 +239,7 @@ var html = sync.OnceValue(func() *htmltemplate.Template {
 // shows names the form in which the secret stands in text, "" for none.
 func shows(text string) string {
 	lower := strings.ToLower(text)
-	list := strings.Trim(fmt.Sprint([]byte(canary)), "[]")
+	list := strings.Trim(fmt.Sprintf("%d", []byte(canary)), "[]")
 	for form, want := range map[string]string{
 		"as it is":          strings.ToLower(canary),
 		"in hex":            hex.EncodeToString([]byte(canary)),

@@ -174,7 +174,7 @@ func TestExport(t *testing.T) {
 		}
 		for _, secret := range [][]byte{canaryHash[:16], canaryMAC, canaryToken, canaryDigest, canaryEnvelope, canaryWrapped} {
 			text := fmt.Sprintf("%s %+v %s", wantExport, x, all)
-			for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.StdEncoding.EncodeToString(secret)[:16], strings.Trim(fmt.Sprint(secret), "[]")} {
+			for _, form := range []string{string(secret), hex.EncodeToString(secret), base64.StdEncoding.EncodeToString(secret)[:16], strings.Trim(fmt.Sprintf("%d", secret), "[]")} {
 				if strings.Contains(text, form) {
 					t.Errorf("the export holds %q", secret)
 				}

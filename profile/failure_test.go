@@ -291,7 +291,7 @@ func TestSpans(t *testing.T) {
 	for _, span := range recorder.Ended() {
 		outcome := ""
 		for _, a := range span.Attributes() {
-			said.WriteString(string(a.Key) + "=" + a.Value.Emit() + "\n")
+			said.WriteString(string(a.Key) + "=" + a.Value.String() + "\n")
 			if a.Key == "lanyard.outcome" {
 				outcome = a.Value.AsString()
 			}

@@ -93,16 +93,16 @@ func (t *Transit) call(ctx context.Context, operation string, items []item) ([]r
 
 	client := t.client.WithNamespace(t.host.Namespace())
 	client.SetToken(t.host.Token())
-	resp, err := client.Logical().WriteRawWithContext(callCtx, t.mount+"/"+operation+"/"+t.key, body)
+	// The error holds what the server said. Where it answered, there is a
+	// response too, whose body can be read.
+	resp, _ := client.Logical().WriteRawWithContext(callCtx, t.mount+"/"+operation+"/"+t.key, body)
 	if resp == nil {
 		if callCtx.Err() != nil {
 			return nil, gaveUp(callCtx.Err())
 		}
-		// err may hold the address, and is of no type that says more.
 		return nil, fmt.Errorf("the server cannot be reached: %w", lanyard.ErrUnavailable)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	// With err, which holds what the server said, comes a body to be read anew.
 	raw, err := io.ReadAll(resp.Body)
 	defer clear(raw)
 	if err != nil {

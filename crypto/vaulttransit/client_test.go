@@ -222,7 +222,7 @@ func TestAddress(t *testing.T) {
 // A server that hangs costs as long as the caller, or the client, will wait.
 func TestHangs(t *testing.T) {
 	t.Parallel()
-	hang := func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 	hangHalfWay := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"data":`)
 		_ = http.NewResponseController(w).Flush()
