@@ -2,7 +2,7 @@ package httpadapter_test
 
 import (
 	"fmt"
-	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -168,7 +168,7 @@ func TestIdempotencyKeyAtOnce(t *testing.T) {
 	secrets := make(chan string, n)
 	for range n {
 		go func() {
-			r, _ := http.NewRequest("POST", "/account/api/v1/api-keys", strings.NewReader(`{"name":"one"}`))
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/account/api/v1/api-keys", strings.NewReader(`{"name":"one"}`))
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("Idempotency-Key", "once")
 			a := w.serve(session(ana), r)

@@ -170,7 +170,8 @@ func TestMount(t *testing.T) {
 		server := httptest.NewServer(http.StripPrefix(c.outer, recorded(t, strings.TrimPrefix(c.at, c.outer), mux, w.hear)))
 		defer server.Close()
 		client := server.Client()
-		do := func(method, target, body string) *http.Response {
+		// do returns the status, what Location leads to, and the path in the end.
+		do := func(method, target, body string) (int, string, string) {
 			t.Helper()
 			r, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
 			mustAPI(t, err)
@@ -178,37 +179,36 @@ func TestMount(t *testing.T) {
 			r.AddCookie(&http.Cookie{Name: "session", Value: ana})
 			res, err := client.Do(r)
 			mustAPI(t, err)
-			t.Cleanup(func() { _ = res.Body.Close() })
-			return res
+			defer func() { _ = res.Body.Close() }()
+			to := ""
+			if there, err := res.Location(); err == nil {
+				to = there.String()
+			}
+			return res.StatusCode, to, res.Request.URL.Path
 		}
-		base := server.URL + c.at
-		made := do("POST", base+"/api/v1/api-keys", `{"name":"k"}`)
-		if made.StatusCode != 201 {
-			t.Fatalf("mounted at %q: POST = %d", c.prefix, made.StatusCode)
-		}
-		there, err := made.Location()
-		mustAPI(t, err)
-		if res := do("GET", there.String(), ""); res.StatusCode != 200 {
-			t.Errorf("mounted at %q: GET of the Location %s = %d, want 200", c.prefix, there, res.StatusCode)
-		}
-		rotated := do("POST", there.String()+"/rotations", `{"grace_seconds":0}`)
-		if rotated.StatusCode != 201 {
-			t.Fatalf("mounted at %q: POST …/rotations = %d", c.prefix, rotated.StatusCode)
-		}
-		next, err := rotated.Location()
-		mustAPI(t, err)
-		if res := do("GET", next.String(), ""); res.StatusCode != 200 || next.Path == there.Path {
-			t.Errorf("mounted at %q: GET of the successor's Location %s = %d, want 200", c.prefix, next, res.StatusCode)
-		}
-		connected := do("POST", base+"/api/v1/provider-tokens", jiraBody("at "+c.at+c.prefix, apiSecretAna))
-		there, err = connected.Location()
-		mustAPI(t, err)
-		if res := do("GET", there.String(), ""); res.StatusCode != 200 {
-			t.Errorf("mounted at %q: GET of the connection's Location %s = %d, want 200", c.prefix, there, res.StatusCode)
+		api := server.URL + c.at + "/api/v1"
+		key := ""
+		for _, made := range []struct{ what, path, body string }{
+			{"a key", "/api-keys", `{"name":"k"}`},
+			{"a successor", "", `{"grace_seconds":0}`},
+			{"a connection", "/provider-tokens", jiraBody("at "+c.at+c.prefix, apiSecretAna)},
+		} {
+			target := api + made.path
+			if made.path == "" {
+				target = key + "/rotations"
+			}
+			status, there, _ := do("POST", target, made.body)
+			if status != http.StatusCreated || there == "" || there == key {
+				t.Fatalf("mounted at %q: %s = %d at %q", c.prefix, made.what, status, there)
+			}
+			if status, _, _ := do("GET", there, ""); status != http.StatusOK {
+				t.Errorf("mounted at %q: GET of the Location of %s, %s = %d, want 200", c.prefix, made.what, there, status)
+			}
+			key = there
 		}
 		if c.at != "" {
-			if res := do("GET", base, ""); res.StatusCode != 200 || res.Request.URL.Path != c.at+"/" {
-				t.Errorf("mounted at %q: GET without the slash leads to %s with %d", c.prefix, res.Request.URL, res.StatusCode)
+			if status, _, path := do("GET", server.URL+c.at, ""); status != http.StatusOK || path != c.at+"/" {
+				t.Errorf("mounted at %q: GET without the slash leads to %s with %d", c.prefix, path, status)
 			}
 		}
 	}
@@ -262,7 +262,7 @@ func TestRawRequests(t *testing.T) {
 	defer server.Close()
 	raw := func(request string) (int, string) {
 		t.Helper()
-		c, err := net.Dial("tcp", strings.TrimPrefix(server.URL, "http://"))
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", strings.TrimPrefix(server.URL, "http://"))
 		mustAPI(t, err)
 		defer func() { _ = c.Close() }()
 		_, err = io.WriteString(c, request)

@@ -117,7 +117,7 @@ func TestIfMatchAtOnce(t *testing.T) {
 					if path == "/profile" {
 						member = "given_name"
 					}
-					r := httptest.NewRequest("PATCH", "/account/api/v1"+path, strings.NewReader(fmt.Sprintf(`{"%s":"n%d"}`, member, i)))
+					r := httptest.NewRequestWithContext(t.Context(), "PATCH", "/account/api/v1"+path, strings.NewReader(fmt.Sprintf(`{"%s":"n%d"}`, member, i)))
 					r.Header.Set("Content-Type", "application/json")
 					r.Header.Set("If-Match", `"1"`)
 					switch a := w.serve(session(ana), r); a.status {

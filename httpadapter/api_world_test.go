@@ -541,11 +541,11 @@ func openPostgres(t testing.TB, server string) store.Store {
 	admin, err := sql.Open("pgx", server)
 	mustAPI(t, err)
 	t.Cleanup(func() {
-		_, err := admin.Exec(`DROP SCHEMA ` + schema + ` CASCADE`)
+		_, err := admin.ExecContext(context.Background(), `DROP SCHEMA `+schema+` CASCADE`)
 		_ = admin.Close()
 		mustAPI(t, err)
 	})
-	_, err = admin.Exec(`CREATE SCHEMA ` + schema)
+	_, err = admin.ExecContext(t.Context(), `CREATE SCHEMA `+schema)
 	mustAPI(t, err)
 	q := u.Query()
 	q.Set("search_path", schema)

@@ -31,7 +31,7 @@ func ExampleNew() {
 		return
 	}
 	ask := func(user, path string) {
-		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, path, nil)
 		r.Header.Set("X-Demo-User", user)
 		r.Header.Set("X-Request-Id", "example-1")
 		w := httptest.NewRecorder()
@@ -66,7 +66,7 @@ func ExampleMount() {
 	httpadapter.Mount(mux, "/account", h)
 
 	ask := func(method, path, body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
 		r.Header.Set("X-Demo-User", "ana")
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
@@ -103,7 +103,7 @@ func ExampleRequireKey() {
 		fmt.Fprintf(w, "hello %s, %q", p.Owner.Subject, r.Header.Get("Authorization"))
 	})
 	ask := func(h http.Handler, key string) {
-		r := httptest.NewRequest(http.MethodGet, "/api/hello", nil)
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/api/hello", nil)
 		r.Header.Set("Authorization", "Bearer "+key)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)

@@ -48,7 +48,7 @@ func FuzzJSONBody(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		read, err := readBody(httptest.NewRecorder(), r)
 		var got fuzzed
@@ -118,7 +118,7 @@ func FuzzIfMatch(f *testing.F) {
 	}
 	const current = 7
 	f.Fuzz(func(t *testing.T, header string) {
-		r := httptest.NewRequest(http.MethodPatch, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/", nil)
 		r.Header["If-Match"] = []string{header}
 		version, err := precondition(&call{r: r}, func() (int64, error) { return current, nil })
 		if err != nil {

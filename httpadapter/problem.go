@@ -102,7 +102,7 @@ func (p problem) title() string {
 }
 
 // errProblem is a problem that travels as an error.
-type errProblem struct{ problem }
+type errProblem struct{ problem } //nolint:errname // a problem first, and an error for the way
 
 func (e errProblem) Error() string { return e.Code + ": " + e.Detail }
 
@@ -221,7 +221,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	}
 	w.WriteHeader(p.status())
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
+		_, _ = w.Write(body) //nolint:gosec // JSON, declared as such and not to be sniffed
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package integration tests lanyard with what must not come into a host's
+// Package integration_test tests lanyard with what must not come into a host's
 // go.sum: real servers, other people's clients and validators.
-package integration
+package integration_test
 
 import (
 	"bufio"
