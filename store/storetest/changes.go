@@ -214,11 +214,11 @@ func testTakenEvent(t *testing.T, st store.Store) {
 		sameID.ID = taken.ID
 		sameFact := event(c.owner, "test.fact")
 		sameFact.DedupeKey = "fact"
+		before := picture(t, st, w)
 		for _, e := range []lanyard.Event{sameID, sameFact} {
-			before := picture(t, st, w)
 			is(t, c.name+" with a taken event", c.do(t.Context(), st, w, e), lanyard.ErrExists)
-			unchanged(t, st, w, c.name+" with a taken event", before)
 		}
+		unchanged(t, st, w, c.name+" with a taken event", before)
 	})
 }
 
@@ -235,13 +235,13 @@ func testInvalidEvent(t *testing.T, st store.Store) {
 			"NUL":           func(e *lanyard.Event) { e.UserAgent = "a\x00b" },
 			"invalid UTF-8": func(e *lanyard.Event) { e.Detail = map[string]string{"k": "\xff"} },
 		}
+		before := picture(t, st, w)
 		for name, spoil := range bad {
 			e := event(c.owner, "test.bad")
 			spoil(&e)
-			before := picture(t, st, w)
 			isInput(t, c.name+" with an event with "+name, c.do(t.Context(), st, w, e))
-			unchanged(t, st, w, c.name+" with an event with "+name, before)
 		}
+		unchanged(t, st, w, c.name+" with bad events", before)
 	})
 }
 
@@ -339,11 +339,11 @@ func testForeign(t *testing.T, st store.Store) {
 		if c.foreign == nil {
 			return
 		}
+		before := picture(t, st, w)
 		for _, other := range strangers {
-			before := picture(t, st, w)
 			is(t, c.name+" by "+other.Tenant+"/"+other.Subject, c.foreign(t.Context(), st, w, other), lanyard.ErrNotFound)
-			unchanged(t, st, w, c.name+" by a stranger", before)
 		}
+		unchanged(t, st, w, c.name+" by strangers", before)
 	})
 }
 
