@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 )
@@ -168,9 +169,12 @@ func TestPageChangeOfLabelAsksNobody(t *testing.T) {
 	if got := attr(v.byID("fields-email"), "value"); got != "ana@acme.example" {
 		t.Errorf("the stored address = %q, want it filled in", got)
 	}
-	asked := len(w.cloud.Requests())
+	asked, ends := len(w.cloud.Requests()), w.tokenEnds(t, "ana")
 	v.submit("Save", "label", "work")
 	v.says("Cloud: the change was saved.")
+	if got := w.tokenEnds(t, "ana"); !got.Equal(ends) || got.IsZero() {
+		t.Errorf("a change of the label moved the end from %v to %v", ends, got)
+	}
 	if n := len(w.cloud.Requests()) - asked; n != 0 {
 		t.Errorf("a change of the label asked the platform %d times", n)
 	}
@@ -184,6 +188,17 @@ func TestPageChangeOfLabelAsksNobody(t *testing.T) {
 	v.submit("Save", "fields/site", "elsewhere")
 	v.is(http.StatusUnprocessableEntity, "Edit your token for Cloud “work”")
 	v.says("please enter every secret again")
+}
+
+// tokenEnds is when the user's one connection expires.
+func (w *pageWorld) tokenEnds(t *testing.T, user string) time.Time {
+	t.Helper()
+	tokens, err := w.tokens.Tokens(t.Context(), lanyard.Owner{Subject: user})
+	pageOK(t, err)
+	if len(tokens) != 1 {
+		t.Fatalf("%s has %d connections, want 1", user, len(tokens))
+	}
+	return tokens[0].ExpiresAt
 }
 
 // Every link of every page leads to a page.

@@ -267,7 +267,7 @@ func (p *page) saveToken(q *pageCall) error {
 	if err != nil {
 		return err
 	}
-	before := *f.stored
+	before, shown := *f.stored, f.expiresOn
 	secrets, err := f.read(q.form)
 	if err != nil {
 		return err
@@ -289,7 +289,7 @@ func (p *page) saveToken(q *pageCall) error {
 			change.Fields[name] = value
 		}
 	}
-	if f.method.AskExpiry && !expires.Equal(before.ExpiresAt) {
+	if f.method.AskExpiry && f.expiresOn != shown {
 		change.ExpiresAt = &expires
 	}
 	t, err := p.h.config.ProviderTokens.Update(q.r.Context(), q.caller.Owner, q.id, change)
