@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -155,6 +156,7 @@ func (s *summary) packageDone(e event) {
 		s.print(fmt.Sprintf("ok    %s  %.1fs", e.Package, e.Elapsed))
 	case "fail":
 		s.print(fmt.Sprintf("FAIL  %s  %.1fs", e.Package, e.Elapsed))
+		s.flushUnfinished(e.Package)
 		s.flush(e)
 		if !s.failed[e.Package] {
 			s.fail()
@@ -172,6 +174,26 @@ func (s *summary) fail() {
 func (s *summary) flush(e event) {
 	for _, text := range s.output[e.Package+" "+e.Test] {
 		fmt.Fprint(s.out, "      ", text)
+	}
+}
+
+// lastWords is how many lines are worth reading of a test that did not end.
+const lastWords = 40
+
+// flushUnfinished prints what tests said that a panic or a time limit cut off:
+// the stack stands there and not with the package.
+func (s *summary) flushUnfinished(pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(s.output)) {
+		name, cut := strings.CutPrefix(key, pkg+" ")
+		if !cut || name == "" {
+			continue
+		}
+		said := s.output[key]
+		delete(s.output, key)
+		s.print("--- UNFINISHED " + key)
+		for _, text := range said[:min(len(said), lastWords)] {
+			fmt.Fprint(s.out, "      ", text)
+		}
 	}
 }
 

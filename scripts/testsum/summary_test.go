@@ -24,6 +24,10 @@ func TestSummary(t *testing.T) {
 			in: `{"Action":"output","Package":"x","Test":"TestA","Output":"a_test.go:1: why\n"}` + "\n" +
 				`{"Action":"fail","Package":"x","Test":"TestA"}` + "\n" + `{"Action":"fail","Package":"x"}` + "\n!! exit status 1\n",
 			last: "0 passed, 1 failed, 0 skipped", contains: "why"},
+		{name: "a test that a time limit cut off",
+			in: `{"Action":"output","Package":"x","Test":"TestA","Output":"panic: test timed out after 10m0s\n"}` + "\n" +
+				`{"Action":"fail","Package":"x"}` + "\n",
+			last: "0 passed, 1 failed, 0 skipped", contains: "--- UNFINISHED x TestA\n      panic: test timed out"},
 		{name: "a build that failed",
 			in: `{"ImportPath":"x","Action":"build-output","Output":"x.go:1: no\n"}` + "\n" + pass +
 				`{"Action":"fail","Package":"x"}` + "\n",
