@@ -170,8 +170,7 @@ func TestPageChangeOfLabelAsksNobody(t *testing.T) {
 		t.Errorf("the stored address = %q, want it filled in", got)
 	}
 	asked, ends := len(w.cloud.Requests()), w.tokenEnds(t, "ana")
-	later := w.now.Load().Add(48 * time.Hour)
-	w.now.Store(&later)
+	w.pass(48 * time.Hour)
 	v.submit("Save", "label", "work")
 	v.says("Cloud: the change was saved.")
 	if got := w.tokenEnds(t, "ana"); !got.Equal(ends) || got.IsZero() {
