@@ -177,6 +177,8 @@ func TestBadJSON(t *testing.T) {
 			{name: "C38 NUL behind", body: "{\"name\":\"a\"}\x00", status: 400, want: badDocument},
 			{name: "C39 two documents", body: `{"name":"a"}{"name":"b"}`, status: 400, want: badDocument},
 			{name: "C39 two lines", body: "{\"name\":\"a\"}\n{\"name\":\"b\"}", status: 400, want: badDocument},
+			{name: "C39 two documents where none is wanted", method: "DELETE", path: "/api-keys/" + id, body: "{}{}", status: 400, want: badDocument},
+			{name: "C39 two documents on a GET", method: "GET", path: "/whoami", body: "{} {}", status: 400, want: badDocument},
 			{name: "C40 null", body: `null`, status: 422, want: "invalid-input /name required"},
 			{name: "C41 array", body: `[{"name":"a"}]`, status: 400, want: badDocument},
 			{name: "C41 string", body: `"name"`, status: 400, want: badDocument},

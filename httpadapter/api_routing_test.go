@@ -2,6 +2,7 @@ package httpadapter_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,9 +10,12 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/httpadapter"
+	"github.com/aichub/lanyard/store"
 )
 
 // apiRoutes are all operations, with an id that nobody has.
@@ -114,40 +118,62 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 // the store is not asked.
 func TestImpossibleIDs(t *testing.T) {
 	t.Parallel()
-	w := newAPIWorld(t, apiOptions{})
-	for _, base := range []string{"/api-keys/", "/provider-tokens/"} {
-		for _, c := range []struct{ method, path, body string }{
-			{"GET", "", ""}, {"PATCH", "", `{"name":"x"}`}, {"DELETE", "", ""},
-		} {
-			unknown := w.call(session(ana), c.method, base+"0000000000", c.body, "X-Request-Id", "same-request")
-			if base == "/provider-tokens/" && c.method == "PATCH" {
-				c.body = `{"label":"x"}`
-				unknown = w.call(session(ana), c.method, base+"0000000000", c.body, "X-Request-Id", "same-request")
-			}
-			unknown.refused(404, "not-found")
-			for _, id := range []string{
-				"%00", "a%00b", "%2f", "a%2fb", "0000000000%2frotations", "%2e%2e", "..%2f", "'", "%27%20OR%201=1--", "%25", "_", "*", "x%20", "%ff", "%c0%af",
-				"%E2%80%8B", "0000000000%0a", strings.Repeat("a", 65), strings.Repeat("a", 5000), "-1", "1.0", "null", "%zz",
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		st := &askedIDs{Store: open(t)}
+		w := newAPIWorld(t, apiOptions{store: func(testing.TB) store.Store { return st }})
+		for _, base := range []string{"/api-keys/", "/provider-tokens/"} {
+			for _, c := range []struct{ method, path, body string }{
+				{"GET", "", ""}, {"PATCH", "", `{"name":"x"}`}, {"DELETE", "", ""},
 			} {
-				r, err := http.NewRequestWithContext(t.Context(), c.method, "/", strings.NewReader(c.body))
-				mustAPI(t, err)
-				r.RequestURI = "/account/api/v1" + base + id
-				r.URL = &url.URL{Path: r.RequestURI, RawPath: r.RequestURI}
-				if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
-					r.URL = u
+				unknown := w.call(session(ana), c.method, base+"0000000000", c.body, "X-Request-Id", "same-request")
+				if base == "/provider-tokens/" && c.method == "PATCH" {
+					c.body = `{"label":"x"}`
+					unknown = w.call(session(ana), c.method, base+"0000000000", c.body, "X-Request-Id", "same-request")
 				}
-				r.Header.Set("Content-Type", "application/json")
-				r.Header.Set("X-Request-Id", "same-request")
-				if c.body == "" {
-					r.Body = http.NoBody
-				}
-				a := w.send(session(ana), r)
-				if a.status != 404 || string(a.body) != string(unknown.body) || fmt.Sprint(a.header) != fmt.Sprint(unknown.header) {
-					t.Errorf("%s %s%.40s = %d %s, want as for an unknown id", c.method, base, id, a.status, a.body)
+				unknown.refused(404, "not-found")
+				for _, id := range []string{
+					"%00", "a%00b", "%2f", "a%2fb", "0000000000%2frotations", "%2e%2e", "..%2f", "'", "%27%20OR%201=1--", "%25", "_", "*", "x%20", "%ff", "%c0%af",
+					"%E2%80%8B", "0000000000%0a", strings.Repeat("a", 65), strings.Repeat("a", 5000), "-1", "1.0", "%zz",
+				} {
+					r, err := http.NewRequestWithContext(t.Context(), c.method, "/", strings.NewReader(c.body))
+					mustAPI(t, err)
+					r.RequestURI = "/account/api/v1" + base + id
+					r.URL = &url.URL{Path: r.RequestURI, RawPath: r.RequestURI}
+					if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+						r.URL = u
+					}
+					r.Header.Set("Content-Type", "application/json")
+					r.Header.Set("X-Request-Id", "same-request")
+					if c.body == "" {
+						r.Body = http.NoBody
+					}
+					a := w.send(session(ana), r)
+					if a.status != 404 || string(a.body) != string(unknown.body) || fmt.Sprint(a.header) != fmt.Sprint(unknown.header) {
+						t.Errorf("%s %s%.40s = %d %s, want as for an unknown id", c.method, base, id, a.status, a.body)
+					}
 				}
 			}
 		}
-	}
+		for _, id := range st.ids {
+			if id != "0000000000" {
+				t.Errorf("the store was asked for the id %.40q, which no record can have", id)
+			}
+		}
+	})
+}
+
+// askedIDs is a store that notes which connections it is asked for.
+type askedIDs struct {
+	store.Store
+	mu  sync.Mutex
+	ids []string
+}
+
+func (s *askedIDs) ProviderToken(ctx context.Context, owner lanyard.Owner, id string) (store.ProviderToken, error) {
+	s.mu.Lock()
+	s.ids = append(s.ids, id)
+	s.mu.Unlock()
+	return s.Store.ProviderToken(ctx, owner, id)
 }
 
 // The handler works wherever it is mounted, and its links lead back to it.
