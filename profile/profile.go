@@ -14,7 +14,7 @@ import (
 // Profile is who a user is, as he sees it himself.
 type Profile struct {
 	Owner         lanyard.Owner
-	Version       int64  // moves when one of the fields below changes
+	Version       int64  // moves when e-mail or names change as they are shown
 	Email         string // the identity provider's; read-only
 	EmailVerified bool
 	GivenName     string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aichub/lanyard"
@@ -88,13 +89,21 @@ func (e *Edit) apply(edited *string, directory string) *string {
 	return &e.value
 }
 
+// unseen are the fields that no answer shows. A change of them alone moves no
+// version, so that a login does not make an open form stale. An edit that was
+// read before such a change puts the old value back; the next sight mends it.
+var unseen = []string{"directory", "locale", "zoneinfo"}
+
 // save stores what changed between was and is, with an event that names the
-// fields, and returns the profile that is stored then. Where nothing changed it
-// writes nothing.
+// fields where one of them is seen, and returns the profile that is stored
+// then. Where nothing changed it writes nothing.
 func (s *Service) save(ctx context.Context, was, is store.Profile, action string) (store.Profile, error) {
 	fields := changedFields(was, is)
 	if len(fields) == 0 {
 		return was, nil
+	}
+	if !slices.ContainsFunc(fields, func(f string) bool { return !slices.Contains(unseen, f) }) {
+		return is, s.store.RefreshProfile(ctx, is)
 	}
 	is.UpdatedAt = s.now()
 	e := lanyard.NewEvent(ctx, is.UpdatedAt, is.Owner, action, "").With(DetailFields, strings.Join(fields, " "))

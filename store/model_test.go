@@ -194,6 +194,11 @@ func (m *machine) UpdateProfile(t *rapid.T) {
 	m.change(t, "UpdateProfile", p.Owner, func(st store.Store) error { return st.UpdateProfile(t.Context(), p, e) })
 }
 
+func (m *machine) RefreshProfile(t *rapid.T) {
+	p := m.profile(t, m.owner(t))
+	m.all(t, "RefreshProfile", func(st store.Store) error { return st.RefreshProfile(t.Context(), p) })
+}
+
 func (m *machine) newKey(t *rapid.T, owner lanyard.Owner) store.APIKey {
 	id := m.name()
 	hash := sha256.Sum256([]byte(id))

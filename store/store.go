@@ -41,6 +41,12 @@ type Profiles interface {
 	// version is p.Version; ErrConflict when it is another, ErrNotFound when
 	// there is none.
 	UpdateProfile(ctx context.Context, p Profile, e lanyard.Event) error
+
+	// RefreshProfile replaces Directory, Locale and ZoneInfo of the profile
+	// whose version is p.Version, for a change of which its owner sees nothing:
+	// it takes no event and leaves Version and UpdatedAt as they are. It
+	// returns what UpdateProfile returns.
+	RefreshProfile(ctx context.Context, p Profile) error
 }
 
 // APIKeys keeps API keys by the hash of their token. A deleted key stays as a

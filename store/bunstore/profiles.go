@@ -34,6 +34,9 @@ var profileUpdates = []string{
 	"locale", "zone_info", "given_name", "family_name", "updated_at",
 }
 
+// profileRefreshes are those that RefreshProfile does.
+var profileRefreshes = []string{"directory_given", "directory_family", "directory_full", "locale", "zone_info"}
+
 func (r *profileRow) toRecord() store.Profile {
 	return store.Profile{
 		Owner: lanyard.Owner{Tenant: r.Tenant, Subject: r.Subject}, Version: r.Version,
@@ -81,12 +84,25 @@ func (s *Store) UpdateProfile(ctx context.Context, p store.Profile, e lanyard.Ev
 	return s.change(ctx, "UpdateProfile", check(e, p), func(ctx context.Context, tx bun.Tx) error {
 		row := profileFromRecord(p)
 		row.Version = p.Version + 1
-		res, err := tx.NewUpdate().Model(row).Column(profileUpdates...).
-			ApplyQueryBuilder(owned(p.Owner)).Where("version = ?", p.Version).
-			Exec(ctx)
-		if err := swapped(ctx, res, err, tx.NewSelect().Model(row).ApplyQueryBuilder(owned(p.Owner))); err != nil {
+		if err := updateProfile(ctx, tx, row, p.Version, profileUpdates); err != nil {
 			return err
 		}
 		return addEvent(ctx, tx, e)
 	})
+}
+
+// RefreshProfile implements [store.Profiles].
+func (s *Store) RefreshProfile(ctx context.Context, p store.Profile) error {
+	return s.change(ctx, "RefreshProfile", p.Validate(), func(ctx context.Context, tx bun.Tx) error {
+		return updateProfile(ctx, tx, profileFromRecord(p), p.Version, profileRefreshes)
+	})
+}
+
+// updateProfile writes some columns of the profile whose version that is.
+func updateProfile(ctx context.Context, tx bun.Tx, row *profileRow, version int64, columns []string) error {
+	owner := lanyard.Owner{Tenant: row.Tenant, Subject: row.Subject}
+	res, err := tx.NewUpdate().Model(row).Column(columns...).
+		ApplyQueryBuilder(owned(owner)).Where("version = ?", version).
+		Exec(ctx)
+	return swapped(ctx, res, err, tx.NewSelect().Model(row).ApplyQueryBuilder(owned(owner)))
 }

@@ -64,6 +64,25 @@ func (s *Store) UpdateProfile(ctx context.Context, p store.Profile, e lanyard.Ev
 	return nil
 }
 
+// RefreshProfile implements [store.Profiles].
+func (s *Store) RefreshProfile(ctx context.Context, p store.Profile) error {
+	unlock, err := s.lock(ctx, p.Validate())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	stored, ok := s.profiles[p.Owner]
+	if !ok {
+		return failed("refresh profile", lanyard.ErrNotFound)
+	}
+	if stored.Version != p.Version {
+		return failed("refresh profile", lanyard.ErrConflict)
+	}
+	stored.Directory, stored.Locale, stored.ZoneInfo = p.Directory, p.Locale, p.ZoneInfo
+	s.profiles[p.Owner] = stored
+	return nil
+}
+
 // copyProfile returns a copy that shares nothing, with times as a store keeps
 // them.
 func copyProfile(p store.Profile) store.Profile {

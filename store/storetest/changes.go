@@ -251,6 +251,7 @@ func calls(ctx context.Context, st store.Store, w world) map[string]func() error
 	of := func(k store.APIKey) lanyard.Event { return event(k.Owner, "x") }
 	all := map[string]func() error{
 		"Profile":             func() error { _, err := st.Profile(ctx, ana); return err },
+		"RefreshProfile":      func() error { return st.RefreshProfile(ctx, w.profile) },
 		"APIKeyByHash":        func() error { _, err := st.APIKeyByHash(ctx, w.key.Hash); return err },
 		"APIKey":              func() error { _, err := st.APIKey(ctx, ana, w.key.ID); return err },
 		"APIKeys":             func() error { _, err := st.APIKeys(ctx, ana); return err },
@@ -323,6 +324,7 @@ func testQuiet(t *testing.T, st store.Store) {
 	ok(t, err)
 	ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}}))
 	ok(t, st.RecordTokenUse(t.Context(), ana, w.token.ID, at(99)))
+	ok(t, st.RefreshProfile(t.Context(), w.profile))
 	_, err = st.CreateOwnerKey(t.Context(), newOwnerKey(ana))
 	ok(t, err)
 	ok(t, st.RewrapOwnerKey(t.Context(), w.ownerKey))
@@ -426,6 +428,7 @@ func testEmptySubject(t *testing.T, st store.Store) {
 			_, err := st.APIKeyByCreateToken(t.Context(), nobody, w.key.CreateToken)
 			return err
 		},
+		"RefreshProfile": func() error { return st.RefreshProfile(t.Context(), newProfile(nobody)) },
 		"SignAPIKey":     func() error { return st.SignAPIKey(t.Context(), store.APIKey{ID: w.key.ID, Owner: nobody, Version: 1}) },
 		"ProviderToken":  func() error { _, err := st.ProviderToken(t.Context(), nobody, w.token.ID); return err },
 		"ProviderTokens": func() error { _, err := st.ProviderTokens(t.Context(), nobody); return err },

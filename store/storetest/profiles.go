@@ -37,6 +37,29 @@ var profileTests = map[string]func(*testing.T, store.Store){
 			is(t, "UpdateProfile of another version", st.UpdateProfile(t.Context(), p, event(ana, "x")), lanyard.ErrConflict)
 		}
 	},
+	"RefreshProfile": func(t *testing.T, st store.Store) {
+		is(t, "RefreshProfile of none", st.RefreshProfile(t.Context(), newProfile(ana)), lanyard.ErrNotFound)
+		w := populate(t, st, ana)
+		for _, other := range strangers {
+			p := w.profile
+			p.Owner = other
+			is(t, "RefreshProfile of another owner", st.RefreshProfile(t.Context(), p), lanyard.ErrNotFound)
+		}
+		p, want := w.profile, w.profile
+		p.Directory = store.Names{Given: "A", Family: "B", Full: "C"}
+		p.Locale, p.ZoneInfo = "en", "UTC"
+		want.Directory, want.Locale, want.ZoneInfo = p.Directory, p.Locale, p.ZoneInfo
+		p.Email, p.EmailVerified, p.GivenName = "other@acme.example", false, nil
+		p.CreatedAt, p.UpdatedAt = at(7777), at(5)
+		ok(t, st.RefreshProfile(t.Context(), p))
+		got, err := st.Profile(t.Context(), ana)
+		ok(t, err)
+		same(t, "Profile after RefreshProfile", got, want)
+		for _, version := range []int64{0, 2, -1} {
+			p.Version = version
+			is(t, "RefreshProfile of another version", st.RefreshProfile(t.Context(), p), lanyard.ErrConflict)
+		}
+	},
 	"ReturnsCopies": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)
 		got, err := st.Profile(t.Context(), ana)
