@@ -293,7 +293,10 @@ func TestRawRequests(t *testing.T) {
 		defer func() { _ = c.Close() }()
 		_, err = io.WriteString(c, request)
 		mustAPI(t, err)
-		mustAPI(t, c.(*net.TCPConn).CloseWrite())
+		if strings.Contains(request, "Content-Length: 100\r\n") {
+			// Only here: to the server a client that hangs up has left.
+			mustAPI(t, c.(*net.TCPConn).CloseWrite())
+		}
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		mustAPI(t, err)
 		defer func() { _ = res.Body.Close() }()
