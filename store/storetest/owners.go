@@ -47,6 +47,15 @@ var ownerKeyTests = map[string]func(*testing.T, store.Store){
 }
 
 var ownerTests = map[string]func(*testing.T, store.Store){
+	"DeactivateIsOneOwners": func(t *testing.T, st store.Store) {
+		w := populate(t, st, ana)
+		for i, other := range strangers {
+			ok(t, st.Deactivate(t.Context(), other, at(i), event(other, "x")))
+			lookup, err := st.APIKeyByHash(t.Context(), w.key.Hash)
+			ok(t, err)
+			same(t, "the state of "+other.Tenant+"/"+other.Subject+" in ana's APIKeyByHash", lookup.Owner, store.OwnerState{})
+		}
+	},
 	"Deactivate": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)
 		states := func(want store.OwnerState) {
