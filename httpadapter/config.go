@@ -84,7 +84,8 @@ type Link struct {
 }
 
 // Page is one rendered page, given to Config.Layout. The host must put Head
-// into its head and Body into its body, and owns the Content-Security-Policy.
+// into its head and Body into its main element, and owns the
+// Content-Security-Policy.
 type Page struct {
 	Status int
 	Title  string

@@ -161,7 +161,13 @@ func (h *Handler) panicked(w http.ResponseWriter, r *http.Request, fault any, ap
 		writeProblem(w, r, problem{Code: codeInternal})
 		return
 	}
-	http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
+	// The host's layout may be what panicked.
+	defer func() {
+		if recover() != nil {
+			http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
+		}
+	}()
+	h.page.problem(w, r, caller{}, problem{Code: codeInternal})
 }
 
 // fail logs an error of ours once and says which problem it is.

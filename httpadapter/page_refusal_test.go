@@ -487,3 +487,24 @@ func unescaped(path string) string {
 	}
 	return plain
 }
+
+// A panic of a hook is a page like any other; where the host's layout panics
+// there can be none, and it is a plain 500.
+func TestPagePanicOfAHook(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{config: func(c *httpadapter.Config) {
+		c.Identify = func(*http.Request) (lanyard.Principal, error) { panic("canary of a panic") }
+	}})
+	v := w.visit(t, "ana")
+	v.open("")
+	v.is(http.StatusInternalServerError, "Something went wrong on our side")
+
+	w = newPageWorld(t, pageOptions{config: func(c *httpadapter.Config) {
+		c.Layout = func(http.ResponseWriter, *http.Request, httpadapter.Page) { panic("canary of a panic") }
+	}})
+	v = w.visit(t, "ana")
+	v.open("")
+	if v.status != http.StatusInternalServerError || strings.Contains(v.body, "canary") {
+		t.Errorf("a layout that panics answers %d %q, want a plain 500", v.status, v.body)
+	}
+}
