@@ -82,7 +82,7 @@ func (m mutant) try(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-overlay", overlay, "-run", "^"+m.Test+"$", m.Package) //nolint:gosec // our own list
+	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=2m", "-overlay", overlay, "-run", "^"+m.Test+"$", m.Package) //nolint:gosec // our own list
 	out, err := test.CombinedOutput()
 	var failed *exec.ExitError
 	switch {
