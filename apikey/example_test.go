@@ -17,7 +17,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer keys.Close(ctx)
+	defer func() { _ = keys.Close(ctx) }()
 
 	owner := lanyard.Owner{Tenant: "acme", Subject: "ana"}
 	created, err := keys.Create(ctx, owner, apikey.CreateRequest{Name: "laptop", Scopes: []string{"read"}})
@@ -49,7 +49,7 @@ func ExampleService_Create_repeated() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer keys.Close(ctx)
+	defer func() { _ = keys.Close(ctx) }()
 
 	owner := lanyard.Owner{Subject: "ana"}
 	request := apikey.CreateRequest{Name: "laptop", IdempotencyKey: "form 7c1e"}

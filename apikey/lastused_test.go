@@ -53,19 +53,19 @@ func TestLastUsedIsStored(t *testing.T) {
 		for range 10_000 {
 			b.wantGood(t, "further use", token)
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		b.wantGood(t, "last use", token)
 		last := time.Now()
 		synctest.Wait()
 		if got, n := b.used(t, key.ID), b.store.uses.Load(); !got.Equal(first) || n != 1 {
 			t.Errorf("before 15 seconds: used at %v after %d calls of the store, want %v after 1", got, n, first)
 		}
-		time.Sleep(15 * time.Second)
+		<-time.After(15 * time.Second)
 		synctest.Wait()
 		if got, n := b.used(t, key.ID), b.store.uses.Load(); !got.Equal(last) || n != 2 {
 			t.Errorf("after 15 seconds: used at %v after %d calls of the store, want %v after 2", got, n, last)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		if n := b.store.uses.Load(); n != 2 {
 			t.Errorf("%d calls of the store while nothing was used, want 2", n)
 		}
@@ -85,7 +85,7 @@ func TestLastUsedOncePerSecond(t *testing.T) {
 		began := time.Now()
 		for _, token := range tokens {
 			b.wantGood(t, "first use", token)
-			time.Sleep(100 * time.Millisecond)
+			<-time.After(100 * time.Millisecond)
 		}
 		if seconds, n := int64(time.Since(began).Seconds()), b.store.uses.Load(); n > seconds+1 || n < 2 {
 			t.Errorf("%d calls of the store in %d seconds, want at most one a second", n, seconds)
@@ -102,21 +102,21 @@ func TestLastUsedBeforeLists(t *testing.T) {
 		b.wantGood(t, "first use", token)
 		synctest.Wait()
 		for range 3 {
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond)
 			b.wantGood(t, "use", token)
 			now := time.Now()
 			keys, err := b.Keys(t.Context(), ana)
 			if err != nil || !keys[0].LastUsedAt.Equal(now) {
 				t.Errorf("Keys() = %v, %v, want a key used at %v", keys, err, now)
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond)
 			b.wantGood(t, "use", token)
 			now = time.Now()
 			if k, err := b.Key(t.Context(), ana, key.ID); err != nil || !k.LastUsedAt.Equal(now) {
 				t.Errorf("Key() = %v, %v, want a key used at %v", k, err, now)
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 		b.wantGood(t, "use", token)
 		last := time.Now()
 		if err := b.Close(t.Context()); err != nil {
@@ -134,7 +134,7 @@ func TestLastUsedOnlyWhenGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newTimed(t)
 		key, token := b.create(t, ana, apikey.CreateRequest{ExpiresAt: time.Now().Add(time.Hour)})
-		time.Sleep(2 * time.Hour)
+		<-time.After(2 * time.Hour)
 		b.wantRefused(t, "expired", token)
 		b.wantRefused(t, "mistyped", token+"x")
 		keys, err := b.Keys(t.Context(), ana)
@@ -165,16 +165,16 @@ func TestLastUsedWhenTheStoreFails(t *testing.T) {
 		}
 		b.wantGood(t, "use", token)
 		once := time.Now()
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		b.wantGood(t, "use of the other", otherToken)
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		b.wantGood(t, "use of the other", otherToken)
 		last := time.Now()
 		if keys, err := b.Keys(t.Context(), ana); err != nil || len(keys) != 2 {
 			t.Errorf("Keys() while uses cannot be stored = %v, %v, want the list", keys, err)
 		}
 		down.Store(false)
-		time.Sleep(15 * time.Second)
+		<-time.After(15 * time.Second)
 		synctest.Wait()
 		if got := b.used(t, key.ID); !got.Equal(once) {
 			t.Errorf("the key was used at %v, want %v, kept while the store was down", got, once)
@@ -235,7 +235,7 @@ func TestLastUsedWhenTheStorePanics(t *testing.T) {
 		}
 		b.wantGood(t, "use", token)
 		at := time.Now()
-		time.Sleep(16 * time.Second)
+		<-time.After(16 * time.Second)
 		synctest.Wait()
 		if got := b.used(t, key.ID); !got.Equal(at) {
 			t.Errorf("the key was used at %v, want %v", got, at)
