@@ -56,7 +56,7 @@ var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return memory.New() })
+	storetest.Run(t, func(*testing.T) store.Store { return memory.New() })
 }
 
 func TestSecrets(t *testing.T) {
