@@ -183,6 +183,21 @@ func (a *app) hello(at, key string) answer {
 	return a.call(http.MethodGet, at+"/api/hello", "", "Authorization", "Bearer "+key)
 }
 
+// eventually waits until something holds.
+func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("after %v it does not hold that %s", within, what)
+		}
+	}
+}
+
 // output collects what is written to it.
 type output struct {
 	mu      sync.Mutex

@@ -80,21 +80,13 @@ func TestShutdown(t *testing.T) {
 // untilRefused dials until nobody takes the connection.
 func untilRefused(t *testing.T, addr string) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	eventually(t, 20*time.Second, addr+" takes no connection", func() bool {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
-		if err != nil {
-			return
+		if err == nil {
+			_ = conn.Close()
 		}
-		_ = conn.Close()
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s still takes connections after 20 s", addr)
-		}
-	}
+		return err != nil
+	})
 }
 
 // SIGTERM ends the process with success.
