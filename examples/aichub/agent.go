@@ -59,9 +59,13 @@ func (a *agent) issues(ctx context.Context, owner lanyard.Owner, label string) (
 	if err != nil {
 		return nil, err
 	}
-	base, err := a.base(ctx, owner, label)
+	connections, err := a.tokens.Tokens(ctx, owner)
 	if err != nil {
 		return nil, err
+	}
+	base, ok := baseOf(connections, a.provider, label)
+	if !ok { // deleted just now
+		return nil, &lanyard.NotConnectedError{Provider: a.provider}
 	}
 	query := url.Values{"jql": {"assignee = currentUser()"}, "fields": {"summary"}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+a.search+"?"+query.Encode(), nil)
@@ -92,19 +96,15 @@ func (a *agent) issues(ctx context.Context, owner lanyard.Owner, label string) (
 	return issues, nil
 }
 
-// base returns where the API of the user's connection begins. The client goes
+// baseOf returns where the API of a user's connection begins. The client goes
 // there and nowhere else.
-func (a *agent) base(ctx context.Context, owner lanyard.Owner, label string) (string, error) {
-	tokens, err := a.tokens.Tokens(ctx, owner)
-	if err != nil {
-		return "", err
-	}
-	for _, t := range tokens {
-		if t.ProviderID == a.provider && (label == "" || t.Label == label) {
-			return t.Base, nil
+func baseOf(connections []providertoken.Token, provider, label string) (base string, ok bool) {
+	for _, c := range connections {
+		if c.ProviderID == provider && (label == "" || c.Label == label) {
+			return c.Base, true
 		}
 	}
-	return "", &lanyard.NotConnectedError{Provider: a.provider} // deleted just now
+	return "", false
 }
 
 // refuse tells a user who can mend it how, and others only that it failed.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/providertest"
 )
 
@@ -62,6 +63,12 @@ func TestFront(t *testing.T) {
 	}
 	if seen["a"] != 3 || seen["b"] != 3 {
 		t.Errorf("six requests went to %v, want three to each", seen)
+	}
+
+	// What the front says of a caller, an instance believes.
+	a.call(http.MethodPost, a.instances["a"]+"/account/api/v1/api-keys", `{"name":"x"}`, userHeader, "bob", "X-Forwarded-For", "198.51.100.9")
+	if history := a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "bob").body; !strings.Contains(history, `"ip":"198.51.100.9"`) {
+		t.Errorf("the history is %s, want the address that the front told", history)
 	}
 
 	// A form of the page's own origin passes, which it would not if the front
@@ -174,6 +181,20 @@ func TestAgent(t *testing.T) {
 			t.Errorf("issues over a connection that is not there = %d, want 409", r.status)
 		}
 	})
+}
+
+func TestBaseOf(t *testing.T) {
+	t.Parallel()
+	connections := []providertoken.Token{
+		{ProviderID: "github", Label: "work", Base: "https://api.github.com"},
+		{ProviderID: "jira-cloud", Label: "home", Base: "https://home.atlassian.net"},
+		{ProviderID: "jira-cloud", Label: "work", Base: "https://work.atlassian.net"},
+	}
+	for label, want := range map[string]string{"": "https://home.atlassian.net", "work": "https://work.atlassian.net", "other": ""} {
+		if got, ok := baseOf(connections, "jira-cloud", label); got != want || ok != (want != "") {
+			t.Errorf("baseOf(%q) = %q, %v, want %q", label, got, ok, want)
+		}
+	}
 }
 
 // Without a Jira of its own the agent goes to Jira Cloud.

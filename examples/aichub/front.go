@@ -49,6 +49,6 @@ func (f *front) close(context.Context) error {
 	return nil
 }
 
-// clientIP is who called, by the word of the front: nobody else reaches an
-// instance.
+// clientIP is who called, by the word of the front: an instance listens where
+// nobody else should reach it.
 func clientIP(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }

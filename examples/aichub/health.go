@@ -51,11 +51,13 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		Instance string            `json:"instance"`
 		Checks   map[string]string `json:"checks,omitempty"`
 	}{"ready", h.instance, nil}
-	status, failed := http.StatusOK, false
+	status := http.StatusOK
 	if h.draining.Load() {
 		answer.Status, status = "draining", http.StatusServiceUnavailable
-	} else if answer.Checks, failed = h.check(r.Context()); failed {
-		answer.Status, status = "unready", http.StatusServiceUnavailable
+	} else if checks, failed := h.check(r.Context()); failed {
+		answer.Status, answer.Checks, status = "unready", checks, http.StatusServiceUnavailable
+	} else {
+		answer.Checks = checks
 	}
 	writeJSON(w, status, "application/json", answer)
 }

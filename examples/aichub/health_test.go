@@ -75,7 +75,7 @@ func TestReadinessOfWhatHangs(t *testing.T) {
 		if result, failed := h.check(t.Context()); !failed || result["store"] != "failed" || time.Since(began) != checkTimeout {
 			t.Errorf("check = %v, %v after %v, want a failure after %v", result, failed, time.Since(began), checkTimeout)
 		}
-		h = &health{checks: []check{{"store", func(ctx context.Context) error { return ctx.Err() }}}}
+		h = &health{logger: slog.New(slog.DiscardHandler), checks: []check{{"store", func(ctx context.Context) error { return ctx.Err() }}}}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		if result, failed := h.check(gone); failed {

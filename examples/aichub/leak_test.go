@@ -43,7 +43,7 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 			t.Fatalf("connecting = %d, want 201", r.status)
 		}
 		a.connectJira(a.url, plant("a refused token", ""))
-		a.connectJira(a.url, plant("a token in broken JSON", `"`))
+		a.connectJira(a.url, `"`+plant("a token in broken JSON", ""))
 		for _, at := range a.instances { // so that both have something to tell
 			for _, path := range []string{"/api/hello", "/api/agent/issues", "/account/api/v1/whoami"} {
 				a.call(http.MethodGet, at+path, "", "Authorization", "Bearer "+key)
@@ -141,7 +141,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			if err == nil {
 				t.Fatal("run = nil, want an error")
 			}
-			if bytes.Contains([]byte(err.Error()+log.String()), []byte(canary)) {
+			if strings.Contains(err.Error()+log.String(), canary) {
 				t.Errorf("the error or the log holds the secret")
 			}
 		})

@@ -20,15 +20,14 @@ import (
 func TestShutdown(t *testing.T) {
 	t.Parallel()
 	onEachDatabase(t, func(t *testing.T, env map[string]string) {
-		s := configure(t, env, "-drain", "1s")
+		s := configure(t, env, "-drain", "3s")
 		a := start(t, s)
 		id, key := a.createKey(a.url)
 		if r := a.call(http.MethodGet, a.url+"/readyz", ""); r.status != http.StatusOK || !strings.Contains(r.body, `"key_service":"ok"`) {
 			t.Errorf("readyz = %d %s, want 200 and its checks", r.status, r.body)
 		}
 
-		// A request whose body has not come whole. To know that it is under
-		// way, see the front read of it.
+		// A request whose body has not come whole.
 		body, send := io.Pipe()
 		defer func() { _ = send.Close() }()
 		type result struct {
