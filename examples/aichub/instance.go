@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/httpadapter"
+	"github.com/aichub/lanyard/profile"
+	"github.com/aichub/lanyard/providertoken"
+	"github.com/aichub/lanyard/providertoken/catalog"
+)
+
+// pagePrefix is where the page is mounted.
+const pagePrefix = "/account"
+
+// instance is one whole host. It shares the database and the key service with
+// the others and nothing else, as a process of its own would.
+type instance struct {
+	addr   string // where the front finds it
+	health *health
+}
+
+// startInstance opens everything an instance needs and serves it on a free
+// port of the loopback interface. What is to be closed is pushed to open, also
+// when it fails.
+func startInstance(ctx context.Context, name string, s settings, stdout io.Writer, logger *slog.Logger, open *closers, failed chan<- error) (*instance, error) {
+	logger = logger.With(slog.String("instance", name))
+	t, err := newTelemetry(name, stdout)
+	if err != nil {
+		return nil, err
+	}
+	open.push(t.close)
+	parts, err := openServices(ctx, s, t, logger, open)
+	if err != nil {
+		return nil, err
+	}
+	i := &instance{health: &health{instance: name, logger: logger, checks: parts.checks}}
+	if _, failed := i.health.check(ctx); failed {
+		return nil, errors.New("not ready; the log says why")
+	}
+	handler, err := i.handler(s, parts, t, logger)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	i.addr = listener.Addr().String()
+	open.push(serve(listener, handler, logger, failed))
+	logger.InfoContext(ctx, "instance started", slog.String("url", "http://"+i.addr))
+	return i, nil
+}
+
+// services are what the handlers of an instance are made of.
+type services struct {
+	profiles *profile.Service
+	keys     *apikey.Service
+	tokens   *providertoken.Service
+	checks   []check
+}
+
+// openServices opens the database and the key service, proves that they belong
+// together, and puts the services on top.
+func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Logger, open *closers) (*services, error) {
+	st, err := openDatabase(ctx, s, t.traces)
+	if err != nil {
+		return nil, err
+	}
+	open.push(func(context.Context) error { return st.Close() })
+	if err := st.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	secrets, previous, err := openSecrets(ctx, s, st)
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := crypto.NewSealer(secrets, st, &crypto.SealerOptions{
+		Previous: previous, Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := sealer.Check(ctx); err != nil {
+		return nil, fmt.Errorf("the key service is not the one of this database: %w", err)
+	}
+	onEvent := logEvents(logger)
+	keys, err := apikey.NewService(st, &apikey.Options{
+		Prefix: "aic", Sealer: sealer, OnEvent: onEvent,
+		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
+	})
+	if err != nil {
+		return nil, err
+	}
+	open.push(keys.Close)
+	tokenOptions := &providertoken.Options{
+		Providers: catalog.All(), OnEvent: onEvent,
+		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
+	}
+	if s.jira.Base != "" {
+		tokenOptions.Instances = []providertoken.Instance{s.jira}
+	}
+	tokens, err := providertoken.NewService(st, sealer, tokenOptions)
+	if err != nil {
+		return nil, err
+	}
+	profiles := profile.NewService(st, &profile.Options{
+		OwnerChanged: keys.Refresh, OnEvent: onEvent,
+		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
+	})
+	return &services{
+		profiles: profiles, keys: keys, tokens: tokens,
+		checks: []check{{"store", profiles.Check}, {"key_service", sealer.Check}, {"api_keys", keys.Check}},
+	}, nil
+}
+
+// handler is everything an instance serves.
+func (i *instance) handler(s settings, parts *services, t *telemetry, logger *slog.Logger) (http.Handler, error) {
+	page, err := httpadapter.New(httpadapter.Config{
+		Identify: identify, APIKeys: parts.keys, ProviderTokens: parts.tokens, Profiles: parts.profiles,
+		Product: "AIC Hub", LoginURL: "/login", ClientIP: clientIP, Limit: new(limiter).wait, Logger: logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	api := http.NewServeMux()
+	api.HandleFunc("GET /api/hello", hello)
+	api.Handle("GET /api/agent/issues", newAgent(parts.tokens, s.jira, logger))
+
+	mux := http.NewServeMux()
+	httpadapter.Mount(mux, pagePrefix, page)
+	mux.Handle("/api/", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{Logger: logger})(api))
+	mux.HandleFunc("GET /login", login)
+	mux.HandleFunc("GET /healthz", i.health.alive)
+	mux.HandleFunc("GET /readyz", i.health.ready)
+	mux.Handle("GET /{$}", http.RedirectHandler(pagePrefix+"/", http.StatusSeeOther))
+	return t.requests(mux)
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Spans, metrics and log hold what an operator wants to know, from both
+// instances, and no secret, however it might be written down.
+func TestOutputHoldsNoSecret(t *testing.T) {
+	t.Parallel()
+	onEachDatabase(t, func(t *testing.T, env map[string]string) {
+		secrets := make(map[string]string) // what it is to the secret
+		plant := func(what, before string) string {
+			secrets[what] = before + rand.Text()
+			return secrets[what]
+		}
+		vault := newVault(t)
+		secrets["the token for Vault"] = vault.token
+		env = vault.env(env)
+		if database := env["DATABASE_URL"]; database != "" { // a server that trusts everybody ignores it
+			env["DATABASE_URL"] = withPassword(t, database, plant("the database's password", ""))
+		}
+		s := configure(t, env)
+		secrets["a saved token"] = withJira(t, &s)
+		a := start(t, s)
+
+		id, key := a.createKey(a.url)
+		secrets["a living key"] = secretOf(key)
+		deletedID, deleted := a.createKey(a.url)
+		secrets["a deleted key"] = secretOf(deleted)
+		a.deleteKey(a.url, deletedID)
+		if r := a.connectJira(a.url, secrets["a saved token"]); r.status != http.StatusCreated {
+			t.Fatalf("connecting = %d, want 201", r.status)
+		}
+		a.connectJira(a.url, plant("a refused token", ""))
+		a.connectJira(a.url, `"`+plant("a token in broken JSON", ""))
+		for _, at := range a.instances { // so that both have something to tell
+			for _, path := range []string{"/api/hello", "/api/agent/issues", "/account/api/v1/whoami"} {
+				a.call(http.MethodGet, at+path, "", "Authorization", "Bearer "+key)
+				a.call(http.MethodGet, at+path, "", "Authorization", "Bearer "+deleted)
+				a.call(http.MethodGet, at+path, "", "Authorization", "Bearer "+plant("a made up key", "aic_"))
+				a.call(http.MethodGet, at+path+"?key="+key+"&token="+plant("a key in a query", ""), "")
+				a.call(http.MethodGet, at+path+"/"+plant("a key in a path", ""), "")
+			}
+			a.call(http.MethodGet, at+"/readyz", "")
+		}
+		vault.sealed.Store(true) // errors speak, too
+		untilStatus(t, a, a.instances["a"]+"/readyz", http.StatusServiceUnavailable)
+		untilStatus(t, a, a.instances["b"]+"/readyz", http.StatusServiceUnavailable)
+		a.stop()
+
+		sum := sha256.Sum256([]byte(key))
+		secrets["the hash of a key"] = string(sum[:])
+		for place, text := range map[string]string{"standard output": a.stdout.String(), "the log": a.stderr.String()} {
+			for what, secret := range secrets {
+				for form, written := range forms(secret) {
+					if strings.Contains(text, string(written)) {
+						t.Errorf("%s is in %s, as %s", what, place, form)
+					}
+				}
+			}
+		}
+		wantTelemetry(t, a.stdout.String())
+		if !strings.Contains(a.stderr.String(), id) {
+			t.Error("the public id of a key is not in the log: the scan looks in the wrong place")
+		}
+	})
+}
+
+// wantTelemetry expects spans and metrics of each instance, one document a line.
+func wantTelemetry(t *testing.T, stdout string) {
+	t.Helper()
+	type attribute struct {
+		Key   string
+		Value struct{ Value any }
+	}
+	spans, metrics := make(map[string]bool), make(map[string]bool)
+	for line := range strings.Lines(stdout) {
+		var said struct {
+			Name         string // of a span
+			Resource     []attribute
+			ScopeMetrics []struct{ Metrics []struct{ Name string } }
+		}
+		if err := json.Unmarshal([]byte(line), &said); err != nil {
+			t.Fatalf("standard output holds a line that is no JSON: %v", err)
+		}
+		from := ""
+		for _, a := range said.Resource {
+			if a.Key == "service.instance.id" {
+				from, _ = a.Value.Value.(string)
+			}
+		}
+		if said.Name != "" {
+			spans[from+" "+said.Name] = true
+		}
+		for _, scope := range said.ScopeMetrics {
+			for _, m := range scope.Metrics {
+				metrics[from+" "+m.Name] = true
+			}
+		}
+	}
+	for _, instance := range []string{"a ", "b "} {
+		for _, name := range []string{"/api/", "GET /readyz", "apikey.Check", "crypto.Check", "providertoken.Client"} {
+			if !spans[instance+name] {
+				t.Errorf("there is no span %q of instance %s, but %v", name, instance, spans)
+			}
+		}
+		for _, name := range []string{"http.server.request.duration", "lanyard.apikey.verifications"} {
+			if !metrics[instance+name] {
+				t.Errorf("there is no metric %q of instance %s, but %v", name, instance, metrics)
+			}
+		}
+	}
+}
+
+// What cannot be opened is named without what opens it.
+func TestErrorsHoldNoSecret(t *testing.T) {
+	t.Parallel()
+	canary := rand.Text()
+	for name, env := range map[string]map[string]string{
+		"a database that is away":    {"DATABASE_URL": "postgres://lanyard:" + canary + "@127.0.0.1:1/lanyard"},
+		"a database without a name":  {"DATABASE_URL": "postgres://lanyard:" + canary + "@%zz/"},
+		"a Vault that is away":       {"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": canary},
+		"a Vault without encryption": {"VAULT_ADDR": "http://vault.example:8200", "VAULT_TOKEN": canary},
+		"a Vault without an address": {"VAULT_ADDR": "http://%zz", "VAULT_TOKEN": canary},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := newOutput()
+			err := run(t.Context(), configure(t, env), io.Discard, log)
+			if err == nil {
+				t.Fatal("run = nil, want an error")
+			}
+			if strings.Contains(err.Error()+log.String(), canary) {
+				t.Errorf("the error or the log holds the secret")
+			}
+		})
+	}
+}
+
+func withPassword(t *testing.T, database, password string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal("the database's URL is none")
+	}
+	u.User = url.UserPassword(u.User.Username(), password)
+	return u.String()
+}
+
+// secretOf is the part of a key that is not public: 30 characters before the
+// checksum of 6.
+func secretOf(key string) string { return key[len(key)-36 : len(key)-6] }
+
+// forms are the ways in which a secret might be written down.
+func forms(secret string) map[string][]byte {
+	forms := map[string][]byte{
+		"text":        []byte(secret),
+		"quoted text": bytes.Trim(quoted(secret), `"`),
+		"hexadecimal": []byte(hex.EncodeToString([]byte(secret))),
+	}
+	for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
+		for shift := range 3 { // the secret may stand anywhere in what was encoded
+			text := encoding.EncodeToString(append(make([]byte, shift), secret...))
+			first, last := (shift*8+5)/6, (shift+len(secret))*8/6
+			forms[name+" shifted by "+string(rune('0'+shift))] = []byte(text[first:last])
+		}
+	}
+	return forms
+}
+
+func quoted(text string) []byte {
+	q, _ := json.Marshal(text)
+	return q
+}
