@@ -80,7 +80,7 @@ func ExampleMount() {
 	fmt.Println(ask("PUT", "/account/api/v1/api-keys", "").Header().Get("Allow"))
 	// Output:
 	// the host's own page
-	// account/
+	// ./account/
 	// 201 "1" true
 	// GET, HEAD, POST
 }

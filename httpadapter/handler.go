@@ -90,12 +90,15 @@ func Mount(mux *http.ServeMux, prefix string, h *Handler) {
 	for _, method := range methods {
 		mux.Handle(method+" "+prefix+"/", below)
 	}
-	if prefix != "" {
-		// Set by hand: http.Redirect would resolve it against a path that a
-		// proxy in front may have shortened.
-		last := prefix[strings.LastIndexByte(prefix, '/')+1:]
-		mux.HandleFunc(http.MethodGet+" "+prefix, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", url.PathEscape(last)+"/")
+	if prefix == "" {
+		return
+	}
+	// Set by hand: http.Redirect would resolve it against a path that a proxy
+	// in front may have shortened, and so would the mux.
+	location := "./" + url.PathEscape(prefix[strings.LastIndexByte(prefix, '/')+1:]) + "/"
+	for _, method := range methods {
+		mux.HandleFunc(method+" "+prefix, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", location)
 			w.WriteHeader(http.StatusPermanentRedirect)
 		})
 	}
