@@ -7,7 +7,8 @@
 // services it wants and the HTTP adapter:
 //
 //	st, err := sqlite.Open(ctx, "lanyard.db", nil)
-//	secrets, err := keyring.Open("lanyard.keys", nil)
+//	err = st.Migrate(ctx)
+//	secrets, err := keyring.Open("lanyard.keys", nil) // made once by keyring.Create
 //	sealer, err := crypto.NewSealer(secrets, st, nil)
 //	keys, err := apikey.NewService(st, &apikey.Options{Prefix: "aic", Sealer: sealer})
 //	h, err := httpadapter.New(httpadapter.Config{Identify: whoIs, Profiles: profiles, APIKeys: keys})

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -32,13 +33,14 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:8080")
 	if err == nil {
 		err = run(ctx, listener)
 	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "minimal:", err)
+		os.Exit(1)
 	}
 }
 
@@ -81,6 +83,7 @@ func run(ctx context.Context, listener net.Listener) error {
 	h, err := httpadapter.New(httpadapter.Config{
 		Identify: whoIs, APIKeys: keys, ProviderTokens: tokens,
 		Profiles: profile.NewService(st, &profile.Options{OwnerChanged: keys.Refresh}),
+		Logger:   slog.Default(),
 	})
 	if err != nil {
 		return err
