@@ -3,8 +3,10 @@ package apikey_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/store"
 	"github.com/aichub/lanyard/store/memory"
+	"github.com/aichub/lanyard/store/sqlite"
 )
 
 // newSigned returns a bench whose rows are signed, its key service and its log.
@@ -136,6 +139,61 @@ func TestDeletedRowsStayDeleted(t *testing.T) {
 				t.Errorf("a revived key logged %q, want one alarm", log)
 			}
 		})
+	}
+}
+
+// What an operator deletes after a restore stays deleted, also where somebody
+// clears deleted_at in the table.
+func TestKeysDeletedByMaintenanceStayDeleted(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lanyard.db")
+	st, err := sqlite.Open(t.Context(), path, nil)
+	if err == nil {
+		err = st.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	log := new(bytes.Buffer)
+	sealer, _ := newSealer(t, st)
+	b := &bench{clock: newClock()}
+	b.Service = newService(t, st, &apikey.Options{
+		Sealer: sealer, Now: b.clock.now, Logger: slog.New(slog.NewJSONHandler(log, nil)),
+	})
+	key, byID := b.create(t, ana, apikey.CreateRequest{})
+	_, byAge := b.create(t, bob, apikey.CreateRequest{})
+	deleted := func(k store.APIKey) lanyard.Event {
+		return lanyard.NewEvent(context.Background(), b.clock.now(), k.Owner, apikey.ActionDeleted, k.ID)
+	}
+	if err := st.DeleteAPIKeyByID(t.Context(), key.ID, b.clock.now(), deleted); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := st.DeleteAPIKeysCreatedBefore(t.Context(), start.Add(time.Second), b.clock.now(), 10, deleted); n != 1 || err != nil {
+		t.Fatalf("DeleteAPIKeysCreatedBefore() = %d, %v, want 1", n, err)
+	}
+	b.wantRefused(t, "deleted by its id", byID)
+	b.wantRefused(t, "deleted by its age", byAge)
+	if log.Len() > 0 {
+		t.Errorf("deleted keys logged %q, want no alarm", log)
+	}
+
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	res, err := db.ExecContext(t.Context(), "UPDATE lanyard_api_keys SET deleted_at = NULL")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := res.RowsAffected(); n != 2 || err != nil {
+		t.Fatalf("cleared deleted_at of %d rows (%v), want 2", n, err)
+	}
+	b.wantRefused(t, "deleted by its id and revived", byID)
+	b.wantRefused(t, "deleted by its age and revived", byAge)
+	if strings.Count(log.String(), alarm) != 2 {
+		t.Errorf("two revived keys logged %q, want two alarms", log)
 	}
 }
 

@@ -60,8 +60,8 @@ func (s *Service) lookUp(ctx context.Context, t token) (_ lanyard.Principal, out
 }
 
 // judge says what the row that was found for a token with this hash is worth.
-// The order is a promise: a tombstone is refused without an alarm, because
-// Maintenance deletes without signing; nothing else of a row is believed before
+// The order is a promise: a tombstone is refused without an alarm, because one
+// that Maintenance made has no MAC; nothing else of a row is believed before
 // its MAC.
 func (s *Service) judge(ctx context.Context, t token, hash []byte, row store.KeyLookup, now time.Time) (outcome string, err error) {
 	k := row.Key

@@ -205,12 +205,14 @@ type Maintenance interface {
 	APIKeyByID(ctx context.Context, id string) (APIKey, error)
 
 	// DeleteAPIKeyByID deletes a live key by its public id as DeleteAPIKey
-	// does, but leaves its MAC, and returns ErrNotFound where there is none.
+	// does, without a MAC, and returns ErrNotFound where there is none. The MAC
+	// of the live key must go: with it, clearing DeletedAt in the table would
+	// bring the key back.
 	DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, event func(APIKey) lanyard.Event) error
 
-	// DeleteAPIKeysCreatedBefore deletes up to limit live keys created before
-	// that time, one event each, in one transaction, and returns how many; 0
-	// means done. It is what an operator does after restoring a database to an
+	// DeleteAPIKeysCreatedBefore deletes, as DeleteAPIKeyByID does, up to limit
+	// live keys created before that time, one event each, in one transaction,
+	// and returns how many; 0 means done. It is what an operator does after restoring a database to an
 	// earlier point.
 	DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.Time, limit int, event func(APIKey) lanyard.Event) (int, error)
 

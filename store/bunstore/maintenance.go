@@ -92,13 +92,15 @@ func (s *Store) buryKeys(ctx context.Context, candidates *bun.SelectQuery, at ti
 	return deleted, len(rows), err
 }
 
+// buryKey takes the MAC as well: it was made for a live key, so that who clears
+// deleted_at in the table would have one again.
 func buryKey(ctx context.Context, tx bun.Tx, row apiKeyRow, at time.Time, event func(store.APIKey) lanyard.Event) error {
 	e := event(row.toRecord())
 	if err := check(e); err != nil {
 		return err
 	}
 	_, err := tx.NewUpdate().Model((*apiKeyRow)(nil)).
-		Set("version = version + 1").Set("deleted_at = ?", instant{at}).
+		Set("version = version + 1").Set("deleted_at = ?", instant{at}).Set("mac = NULL").
 		Where("id = ?", row.ID).
 		Exec(ctx)
 	if err != nil {

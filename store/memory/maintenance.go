@@ -54,7 +54,7 @@ func (s *Store) DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.
 	return len(keys), nil
 }
 
-// deleteAll makes tombstones of the keys, or changes nothing.
+// deleteAll makes tombstones without a MAC of the keys, or changes nothing.
 func (s *Store) deleteAll(keys []store.APIKey, at time.Time, event func(store.APIKey) lanyard.Event) error {
 	var events []lanyard.Event
 	for _, k := range keys {
@@ -65,7 +65,9 @@ func (s *Store) deleteAll(keys []store.APIKey, at time.Time, event func(store.AP
 		events = append(events, e)
 	}
 	for i, k := range keys {
-		s.bury(copyKey(k), at)
+		k = copyKey(k)
+		k.MAC = nil
+		s.bury(k, at)
 		s.addEvent(events[i])
 	}
 	return nil
