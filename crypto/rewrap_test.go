@@ -371,6 +371,39 @@ func TestRewrapServerSide(t *testing.T) {
 	w.wantSound(t, secrets, nil)
 }
 
+// A key service is not asked to rewrap what another one wrapped.
+func TestRewrapAsksWhoWrapped(t *testing.T) {
+	t.Parallel()
+	old, secrets, st := newVersioned("old"), &serverSide{versioned: newVersioned("vault")}, memory.New()
+	w := populate(t, st, newSealer(t, old, st, nil), 9)
+	s := newSealer(t, secrets, st, &crypto.SealerOptions{Previous: []crypto.Secrets{old}})
+	wantCounts(t, "moved", w.rewrap(t, s, nil), "of 10: 10 rewrapped, 0 current, 0 raced, 0 failed, 0 remain; done true")
+	wantCount(t, "batches", &secrets.batches, 0)
+	w.wantSound(t, secrets, nil)
+}
+
+// A master key that is rotated again on the way is noticed, and what was done
+// before remains.
+func TestRewrapRotatedMeanwhile(t *testing.T) {
+	t.Parallel()
+	eachService(t, func(t *testing.T, secrets rotating, _ *versioned) {
+		st := memory.New()
+		s := newSealer(t, secrets, st, nil)
+		w := populate(t, st, s, 149)
+		secrets.rotate()
+		report := w.rewrap(t, s, &crypto.RewrapOptions{Progress: func(r crypto.Report) {
+			if r.Total == 100 {
+				secrets.rotate()
+			}
+		}})
+		wantCounts(t, "rotated meanwhile", report, "of 150: 150 rewrapped, 0 current, 0 raced, 0 failed, 100 remain; done true")
+		if want := []store.OwnerKeyCount{{Secrets: "vault", KeyVersion: "n2", Count: 100}}; !slices.Equal(report.Remaining, want) || report.KeyVersion != "n3" {
+			t.Errorf("%v remain, not under %s; want %v, not under n3", report.Remaining, report.KeyVersion, want)
+		}
+		w.wantSound(t, secrets, nil)
+	})
+}
+
 // namedRing lets two rings stand side by side.
 type namedRing struct {
 	*keyring.Ring
@@ -551,7 +584,7 @@ func TestRewrapNamesWhatDoesNotOpen(t *testing.T) {
 		}
 		note(0, crypto.ErrIntegrity, spoil)
 		note(1, crypto.ErrUnknownKey, func(k *store.OwnerKey) { k.KeyVersion = "n7" })
-		note(2, crypto.ErrUnknownKey, func(k *store.OwnerKey) { k.Secrets = "elsewhere" })
+		note(2, crypto.ErrUnknownKey, func(k *store.OwnerKey) { k.Secrets, k.KeyVersion = "elsewhere", "n2" })
 		note(3, crypto.ErrIntegrity, func(k *store.OwnerKey) { k.Wrapped = other.Wrapped })
 		secrets.rotate()
 		fresh := lanyard.Owner{Subject: "fresh"}
@@ -641,6 +674,59 @@ func each(a []crypto.RewrapResult, change func(*crypto.RewrapResult)) []crypto.R
 	return a
 }
 
+// The same of one that is asked key by key.
+func TestRewrapBelievesNothingHere(t *testing.T) {
+	t.Parallel()
+	secrets, st := newVersioned("vault"), memory.New()
+	s := newSealer(t, secrets, st, nil)
+	w := populate(t, st, s, 1)
+	secrets.rotate()
+	var n atomic.Int64
+	secrets.onWrap = func(_ context.Context, wrapped crypto.Wrapped) (crypto.Wrapped, error) {
+		if n.Add(1) > 1 { // after the proof at the beginning
+			wrapped.Ciphertext[20] ^= 1
+		}
+		return wrapped, nil
+	}
+	report := w.rewrap(t, s, nil)
+	wantCounts(t, "another ciphertext", report, "of 2: 0 rewrapped, 0 current, 0 raced, 2 failed, 2 remain; done true")
+	wantCount(t, "writes", &w.upkeep.writes, 0)
+	secrets.onWrap = nil
+	w.wantSound(t, secrets, nil)
+}
+
+// A key service that gives up because the caller does says nothing about a row.
+func TestRewrapCancelledInTheKeyService(t *testing.T) {
+	t.Parallel()
+	eachService(t, func(t *testing.T, secrets rotating, calls *versioned) {
+		st := memory.New()
+		s := newSealer(t, secrets, st, nil)
+		w := populate(t, st, s, 150)
+		secrets.rotate()
+		calls.unwraps.Store(0)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		calls.onUnwrap = func(ctx context.Context, key []byte, err error) ([]byte, error) {
+			if calls.unwraps.Load() < 40 {
+				return key, err
+			}
+			cancel()
+			return nil, ctx.Err()
+		}
+		report, err := s.Rewrap(ctx, w.upkeep, nil)
+		if !errors.Is(err, context.Canceled) || len(report.Failed) != 0 || report.Done {
+			t.Errorf("Rewrap() = %s, %v, want that it was cancelled and nothing failed", counts(report), err)
+		}
+		calls.onUnwrap = nil
+		rest := w.rewrap(t, s, &crypto.RewrapOptions{After: report.After})
+		if len(rest.Failed) != 0 || len(rest.Remaining) != 0 {
+			t.Errorf("the rest: %s, want all of it", counts(rest))
+		}
+		w.wantWritten(t, 1)
+		w.wantSound(t, secrets, nil)
+	})
+}
+
 // A key service that may not rewrap, but unwrap and wrap, is good enough.
 func TestRewrapHereWhereTheServiceMayNot(t *testing.T) {
 	t.Parallel()
@@ -725,6 +811,22 @@ func TestRewrapPassesOverWhatIsUnavailable(t *testing.T) {
 	secrets.onUnwrap = nil
 	wantCounts(t, "two unavailable", report, "of 10: 8 rewrapped, 0 current, 0 raced, 2 failed, 2 remain; done true")
 	w.wantSound(t, secrets, nil)
+}
+
+// Nor do several, where the key service answers in between.
+func TestRewrapPassesOverWhatIsNowAndThenUnavailable(t *testing.T) {
+	t.Parallel()
+	secrets, st := &serverSide{versioned: newVersioned("vault")}, memory.New()
+	s := newSealer(t, secrets, st, nil)
+	w := populate(t, st, s, 99)
+	secrets.rotate()
+	secrets.onRewrap = func(_ []crypto.RewrapItem, a []crypto.RewrapResult) []crypto.RewrapResult {
+		for _, i := range []int{5, 35, 65, 95} {
+			a[i] = crypto.RewrapResult{Err: lanyard.ErrUnavailable}
+		}
+		return a
+	}
+	wantCounts(t, "four unavailable", w.rewrap(t, s, nil), "of 100: 96 rewrapped, 0 current, 0 raced, 4 failed, 4 remain; done true")
 }
 
 // A store that fails ends the run; nothing is lost, and the next goes on.
