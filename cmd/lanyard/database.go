@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -18,12 +19,13 @@ import (
 // databaseVariable keeps a password out of the list of processes.
 const databaseVariable = "LANYARD_DATABASE"
 
-// database is the flag that names one.
-type database struct{ name string }
+// database is the flag that names one. Its default is not the environment's, or
+// help would print that.
+type database struct{ flag string }
 
 func databaseFlag(flags *flag.FlagSet) *database {
 	d := new(database)
-	flags.StringVar(&d.name, "database", os.Getenv(databaseVariable),
+	flags.StringVar(&d.flag, "database", "",
 		"a `DATABASE`: postgres://… or the path of a SQLite file\n(default $"+databaseVariable+", which keeps a password out of the list of processes)")
 	return d
 }
@@ -35,10 +37,12 @@ type tables interface {
 	NeedsMigration(ctx context.Context) (bool, error)
 }
 
-func (d *database) given() bool { return d.name != "" }
+func (d *database) name() string { return cmp.Or(d.flag, os.Getenv(databaseVariable)) }
+
+func (d *database) given() bool { return d.name() != "" }
 
 func (d *database) postgres() bool {
-	return strings.HasPrefix(d.name, "postgres://") || strings.HasPrefix(d.name, "postgresql://")
+	return strings.HasPrefix(d.name(), "postgres://") || strings.HasPrefix(d.name(), "postgresql://")
 }
 
 // open opens the database. It creates a SQLite file only where create is set,
@@ -48,14 +52,14 @@ func (d *database) open(ctx context.Context, create bool) (tables, error) {
 	case !d.given():
 		return nil, usagef("-database is missing")
 	case d.postgres():
-		return opened(postgres.Open(ctx, d.name, nil))
+		return opened(postgres.Open(ctx, d.name(), nil))
 	case !create:
 		// Its name is not repeated: it may be meant for PostgreSQL, with a password.
-		if _, err := os.Stat(d.name); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(d.name()); errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("there is no such SQLite file; migrate makes one, and PostgreSQL wants a URL: %w", fs.ErrNotExist)
 		}
 	}
-	return opened(sqlite.Open(ctx, d.name, nil))
+	return opened(sqlite.Open(ctx, d.name(), nil))
 }
 
 // opened makes a nil pointer a nil interface.

@@ -144,7 +144,7 @@ func (j *job) examineOwnerKeys(ctx context.Context, st tables, k *keyServices) [
 	return []check{
 		{Name: "key service", Status: statusOK, Detail: fmt.Sprintf("%s wraps under %s and keeps a key to its place", report.Secrets, report.KeyVersion)},
 		found("owner keys", unreadable, fmt.Sprintf("all %d open", report.Total), "do not open"),
-		found("key versions", old, "all are the newest", "old ones are in use: lanyard rewrap"),
+		found("key versions", old, "all are the newest", "old keys are in use: lanyard rewrap"),
 	}
 }
 

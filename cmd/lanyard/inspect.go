@@ -90,14 +90,14 @@ func (d *database) inspect(ctx context.Context, now func() time.Time) []check {
 // pool opens the database beside the store, which shows no SQL.
 func (d *database) pool() (*sql.DB, fs.FS, error) {
 	if d.postgres() {
-		config, err := pgx.ParseConfig(d.name)
+		config, err := pgx.ParseConfig(d.name())
 		if err != nil {
 			return nil, nil, fmt.Errorf("not a URL of PostgreSQL: %w", lanyard.ErrUnavailable)
 		}
 		config.DefaultQueryExecMode = pgx.QueryExecModeExec // also through a pooler
 		return stdlib.OpenDB(*config), migrations.Postgres(), nil
 	}
-	path, err := filepath.Abs(d.name)
+	path, err := filepath.Abs(d.name())
 	if err != nil {
 		return nil, nil, err
 	}

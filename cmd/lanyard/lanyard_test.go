@@ -27,7 +27,10 @@ import (
 	"github.com/aichub/lanyard/store/sqlite"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	_ = os.Unsetenv(databaseVariable) // what a developer has there is not ours
+	goleak.VerifyTestMain(m)
+}
 
 // said is what one call of the command said and ended with.
 type said struct {
@@ -37,10 +40,10 @@ type said struct {
 
 func call(t *testing.T, args ...string) said {
 	t.Helper()
-	return callUntil(t, t.Context(), args...)
+	return callUntil(t.Context(), t, args...)
 }
 
-func callUntil(t *testing.T, ctx context.Context, args ...string) said {
+func callUntil(ctx context.Context, t *testing.T, args ...string) said {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	err := run(ctx, args, &stdout, &stderr)
@@ -216,6 +219,19 @@ func TestNothingIsMadeByAccident(t *testing.T) {
 	}
 }
 
+// The database may be named by the environment, and stays out of what is said.
+func TestDatabaseOfTheEnvironment(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "canary.db")
+	t.Setenv(databaseVariable, db)
+	call(t, "migrate").want(t, "migrate", exitOK, "the tables were migrated")
+	if got := call(t, "migrate", "-h").want(t, "migrate -h", exitOK, databaseVariable); strings.Contains(got.out+got.err, "canary") {
+		t.Errorf("help prints the environment's database: %s%s", got.out, got.err)
+	}
+	other := filepath.Join(t.TempDir(), "other.db")
+	call(t, "migrate", "-database", other).want(t, "migrate of another", exitOK, "the tables were migrated")
+	call(t, "migrate").want(t, "migrate again", exitOK, "the tables are up to date")
+}
+
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	db := filepath.Join(t.TempDir(), "lanyard.db")
@@ -306,7 +322,7 @@ func TestRewrapStopped(t *testing.T) {
 	call(t, "keyring", "rotate", "-keyring", s.keyring).want(t, "keyring rotate", exitOK)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	callUntil(t, ctx, "rewrap", "-database", s.database, "-keyring", s.keyring).want(t, "rewrap", exitProblem, "context canceled")
+	callUntil(ctx, t, "rewrap", "-database", s.database, "-keyring", s.keyring).want(t, "rewrap", exitProblem, "context canceled")
 	ids := make([]string, 0, owners)
 	for _, sealed := range s.sealed {
 		ids = append(ids, sealed.OwnerKeyID)
@@ -529,7 +545,7 @@ func TestSaysNoSecret(t *testing.T) {
 	for what, secret := range s.secrets {
 		for form, text := range map[string]string{
 			"text": string(secret), "hex": hex.EncodeToString(secret), "base64": base64.RawStdEncoding.EncodeToString(secret),
-			"numbers": strings.Trim(fmt.Sprint(secret), "[]"),
+			"numbers": strings.Trim(fmt.Sprintf("%d", secret), "[]"),
 		} {
 			if strings.Contains(all.String(), text) {
 				t.Errorf("%s was said, as %s", what, form)
