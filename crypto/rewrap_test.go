@@ -850,7 +850,7 @@ func TestRewrapWhenTheStoreFails(t *testing.T) {
 				return errors.Join(down, w.store.RewrapOwnerKey(ctx, *k))
 			}
 		},
-		"reading back": func(w *world, b *table) {
+		"reading back": func(_ *world, b *table) {
 			b.reads.Store(0)
 			b.onRead = func(_ context.Context, k store.OwnerKey, err error) (store.OwnerKey, error) {
 				if b.reads.Load() >= 120 {
