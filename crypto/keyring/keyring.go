@@ -206,9 +206,9 @@ func (r *Ring) Enable(id string) error {
 }
 
 // Remove destroys a disabled key for good: what it wrapped never opens again,
-// in a backup of the tables neither. It is refused with [ErrInUse] while count,
-// which says how many wrapped keys of that key version there are, finds any;
-// for a Sealer's store that is what CountOwnerKeys has for "keyring" and it.
+// in a backup of the tables neither. count says how many wrapped keys name that
+// key version; while there are any, Remove is refused with [ErrInUse]. A store's
+// CountOwnerKeys knows.
 //
 // A key that is not disabled is refused with lanyard.ErrConflict, an unknown id
 // with lanyard.ErrNotFound. What the file system keeps of the file as it was
