@@ -186,7 +186,7 @@ func TestCalledTheWrongWay(t *testing.T) {
 		{"rewrap", "-database", none, "-keyring", none, "-vault", "k", "-to", "other"}, {"rewrap", "-database", none, "-keyring", none, "-to", "keyring"},
 		{"keys", "show", "-database", none}, {"keys", "delete", "-database", none, "a", "b"},
 		{"keys", "delete-before", "-database", none, "yesterday"}, {"keys", "delete-before", "-database", none, "2999-01-01T00:00:00Z"},
-		{"purge", "-database", none}, {"purge", "-database", none, "-events", "0d"}, {"purge", "-database", none, "-events", "-1d"},
+		{"purge", "-database", none}, {"purge", "-database", none, "-events", "0d"}, {"purge", "-database", none, "-events", "-1d"}, {"purge", "-database", none, "-events", "-36h"},
 		{"purge", "-database", none, "-events", "soon"}, {"purge", "-database", none, "-events", "99999999999d"}, {"doctor"},
 	} {
 		if got := call(t, args...); got.code != exitUsage || got.out != "" || !strings.Contains(got.err, "lanyard") {
@@ -306,8 +306,12 @@ func TestRewrapFailures(t *testing.T) {
 	s := newSite(t)
 	victim := s.sealed[ownerNamed(7)].OwnerKeyID
 	s.exec(t, `UPDATE lanyard_owner_keys SET wrapped = x'00' WHERE id = ?`, victim)
+	report := decode[rewrapReport](t, call(t, "rewrap", "-json", "-database", s.database, "-keyring", s.keyring).want(t, "rewrap under the newest key", exitProblem))
+	if report.Current != owners || len(report.Failed) != 1 || len(report.Remaining) != 0 {
+		t.Errorf("rewrap says %+v, want one that failed and none that remains", report)
+	}
 	call(t, "keyring", "rotate", "-keyring", s.keyring).want(t, "keyring rotate", exitOK)
-	report := decode[rewrapReport](t, call(t, "rewrap", "-json", "-database", s.database, "-keyring", s.keyring).want(t, "rewrap", exitProblem))
+	report = decode[rewrapReport](t, call(t, "rewrap", "-json", "-database", s.database, "-keyring", s.keyring).want(t, "rewrap", exitProblem))
 	if want := []failedKey{{victim, "integrity"}}; !slices.Equal(report.Failed, want) || report.Rewrapped != owners || len(report.Remaining) != 1 || report.Error != "" {
 		t.Errorf("rewrap says %+v, want %v failed", report, want)
 	}
