@@ -14,9 +14,10 @@
 //	secret, err := sealer.Open(ctx, binding, sealed.Envelope)
 //
 // What follows from it: rotating the master key rewraps one small row a user
-// and no payload; erasing a user destroys his key, and with it whatever
-// backups of the payloads still hold once the backups of the owner-key table
-// are gone too; the key service is asked once per user and cache period.
+// and no payload ([Sealer.Rewrap]); erasing a user destroys his key, and with
+// it whatever backups of the payloads still hold once the backups of the
+// owner-key table are gone too; the key service is asked once per user and
+// cache period.
 //
 // # Errors
 //

@@ -79,3 +79,60 @@ func ExampleSealer_Check() {
 	// <nil>
 	// true true
 }
+
+// After the master key was rotated, or another key service took over, Rewrap
+// brings the owner keys along. What was sealed stays as it is.
+func ExampleSealer_Rewrap() {
+	dir, err := os.MkdirTemp("", "lanyard")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ring, err := keyring.Create(filepath.Join(dir, "lanyard.keys"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	st := memory.New()
+	defer func() { _ = st.Close() }()
+	ctx := context.Background()
+	before, err := crypto.NewSealer(ring, st, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	place := crypto.Binding{Purpose: "provider-token", Owner: lanyard.Owner{Tenant: "acme", Subject: "ana"}, Record: "r1"}
+	sealed, err := before.Seal(ctx, place, lanyard.NewSecret("hunter2"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	vault := newVault("vault") // from now on
+	sealer, err := crypto.NewSealer(vault, st, &crypto.SealerOptions{Previous: []crypto.Secrets{ring}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	report, err := sealer.Rewrap(ctx, st, nil)
+	if err != nil {
+		fmt.Println("begin again after", report.After, err)
+		return
+	}
+	for _, f := range report.Failed {
+		fmt.Println(f.OwnerKeyID, f.Err)
+	}
+	fmt.Println(report.Rewrapped, "moved,", len(report.Remaining), "kinds remain")
+
+	after, err := crypto.NewSealer(vault, st, nil) // the ring is not needed any more
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	secret, err := after.Open(ctx, place, sealed.Envelope)
+	fmt.Println(secret.Reveal(), err)
+	// Output:
+	// 1 moved, 0 kinds remain
+	// hunter2 <nil>
+}

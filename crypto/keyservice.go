@@ -25,7 +25,7 @@ func (v *keyService) wrap(ctx context.Context, key, binding []byte) (Wrapped, er
 	var w Wrapped
 	err := v.call(ctx, "Wrap", func(ctx context.Context) (err error) {
 		w, err = v.secrets.Wrap(ctx, own, binding)
-		if err == nil && (len(w.Ciphertext) == 0 || len(w.Ciphertext) > MaxWrapped || !validKeyID(w.KeyVersion)) {
+		if err == nil && !wellFormed(w) {
 			err = lanyard.ErrUnavailable
 		}
 		return err
@@ -34,6 +34,11 @@ func (v *keyService) wrap(ctx context.Context, key, binding []byte) (Wrapped, er
 		return Wrapped{}, err
 	}
 	return w, nil
+}
+
+// wellFormed reports whether w is what [Wrapped] says.
+func wellFormed(w Wrapped) bool {
+	return len(w.Ciphertext) > 0 && len(w.Ciphertext) <= MaxWrapped && validKeyID(w.KeyVersion)
 }
 
 // unwrap returns the key, which the caller wipes. A key of the wrong length is
@@ -52,6 +57,45 @@ func (v *keyService) unwrap(ctx context.Context, w Wrapped, binding []byte) ([]b
 		return nil, err
 	}
 	return key, nil
+}
+
+// rewrap has the items brought under the newest key, and answers each. A
+// malformed answer is an ErrUnavailable.
+func (v *keyService) rewrap(ctx context.Context, r Rewrapper, items []RewrapItem) []RewrapResult {
+	own := make([]RewrapItem, len(items))
+	for i, it := range items {
+		own[i] = RewrapItem{
+			Wrapped: Wrapped{KeyVersion: it.Wrapped.KeyVersion, Ciphertext: bytes.Clone(it.Wrapped.Ciphertext)},
+			Binding: bytes.Clone(it.Binding),
+		}
+	}
+	var answers []RewrapResult
+	err := v.call(ctx, "RewrapBatch", func(ctx context.Context) (err error) {
+		answers = r.Rewrap(ctx, own)
+		if len(answers) != len(items) {
+			return lanyard.ErrUnavailable
+		}
+		for i := range answers {
+			if err = answers[i].Err; err == nil {
+				return nil // to one at least it gave an answer
+			}
+		}
+		return err
+	})
+	out := make([]RewrapResult, len(items))
+	for i := range out {
+		switch {
+		case len(answers) != len(items):
+			out[i].Err = err
+		case answers[i].Err != nil:
+			out[i].Err = fmt.Errorf("key service %q: %w", v.name, reduce(answers[i].Err))
+		case !wellFormed(answers[i].Wrapped):
+			out[i].Err = fmt.Errorf("key service %q: %w", v.name, lanyard.ErrUnavailable)
+		default:
+			out[i].Wrapped = answers[i].Wrapped
+		}
+	}
+	return out
 }
 
 // wrapProven wraps key and believes it only after an unwrap has given the same

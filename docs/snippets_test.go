@@ -45,6 +45,15 @@ var _ = func(vault, ring crypto.Secrets, st store.Store) error {
 	return sealer.Check(context.Background())
 }
 
+var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store, cursor string) error {
+	report, err := sealer.Rewrap(ctx, st, &crypto.RewrapOptions{After: cursor})
+	if err != nil {
+		return err
+	}
+	_ = report
+	return nil
+}
+
 var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(http.Handler) http.Handler) http.Handler {
 	api := httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Else: requireSession})(hostAPI)
 	return api

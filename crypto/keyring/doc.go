@@ -35,6 +35,13 @@
 // # Concurrency
 //
 // A Ring is safe for concurrent use. It reads its file once when opened, and
-// again when it meets a key id it does not know, so that a process goes on
-// after another one has rotated the ring.
+// again where it changed since: before it wraps, and when it meets a key id it
+// does not know. So a process goes on after another one has rotated the ring.
+// A file that is gone or went bad stops it from wrapping; what the ring knows
+// still opens.
+//
+// # A key's end
+//
+// [Ring.Rotate], then crypto.Sealer.Rewrap, [Ring.Disable], and, once no backup
+// of the tables is wanted that the key has wrapped, [Ring.Remove].
 package keyring

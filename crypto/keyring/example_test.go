@@ -72,3 +72,32 @@ func ExampleRing_Rotate() {
 	// primary
 	// still opens: true
 }
+
+// A key that wrapped something is not removed. A host counts with its store:
+// CountOwnerKeys has the numbers.
+func ExampleRing_Remove() {
+	dir, err := os.MkdirTemp("", "lanyard")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	ring, err := keyring.Create(filepath.Join(dir, "lanyard.keys"), nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	old := ring.Keys()[0].ID
+	if err := errors.Join(ring.Rotate(), ring.Disable(old)); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	for _, wrapped := range []int{7, 0} {
+		err := ring.Remove(context.Background(), old, func(context.Context, string) (int, error) { return wrapped, nil })
+		fmt.Println(errors.Is(err, keyring.ErrInUse), len(ring.Keys()))
+	}
+	// Output:
+	// true 2
+	// false 1
+}

@@ -32,6 +32,10 @@ var (
 	ErrFIPS       = errors.New("a passphrase needs Argon2id, which GODEBUG=fips140=only rules out")
 )
 
+// ErrInUse says that a key which was to be removed is still needed. It is a
+// [lanyard.ErrConflict].
+var ErrInUse = fmt.Errorf("the key is in use: %w", lanyard.ErrConflict)
+
 const (
 	fileFormat = "lanyard-keyring/v1"
 	maxFile    = 1 << 20 // bytes

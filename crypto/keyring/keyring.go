@@ -98,7 +98,8 @@ func newRing(path string, o *Options) *Ring {
 func (r *Ring) Name() string { return "keyring" }
 
 // Wrap implements [crypto.Secrets] with the primary key. The key version is
-// the key's id.
+// the key's id. It looks at the file first: it wraps with no key that another
+// process has rotated away, and with none whose file is gone.
 func (r *Ring) Wrap(ctx context.Context, key, binding []byte) (crypto.Wrapped, error) {
 	if err := ctx.Err(); err != nil {
 		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: %w: %w", lanyard.ErrUnavailable, err)
@@ -106,6 +107,9 @@ func (r *Ring) Wrap(ctx context.Context, key, binding []byte) (crypto.Wrapped, e
 	if len(key) != crypto.KeySize {
 		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: %w",
 			&lanyard.InputError{Field: "key", Code: lanyard.CodeInvalid, Message: "a key has 32 bytes"})
+	}
+	if err := r.load(); err != nil {
+		return crypto.Wrapped{}, fmt.Errorf("keyring: wrap: %w: %w", lanyard.ErrUnavailable, err)
 	}
 	p := r.primary()
 	return crypto.Wrapped{KeyVersion: p.id, Ciphertext: p.aead.Seal(nil, nil, key, wrapData(p.id, binding))}, nil
@@ -128,10 +132,15 @@ func (r *Ring) Unwrap(ctx context.Context, w crypto.Wrapped, binding []byte) ([]
 }
 
 // Rewrap implements [crypto.Rewrapper]. An item under the primary key already
-// comes back as it is.
+// comes back as it is. It looks at the file first, as Wrap does.
 func (r *Ring) Rewrap(ctx context.Context, items []crypto.RewrapItem) []crypto.RewrapResult {
 	out := make([]crypto.RewrapResult, len(items))
+	stale := r.load()
 	for i, item := range items {
+		if stale != nil {
+			out[i].Err = fmt.Errorf("keyring: rewrap: %w: %w", lanyard.ErrUnavailable, stale)
+			continue
+		}
 		if item.Wrapped.KeyVersion == r.primary().id && ctx.Err() == nil {
 			out[i].Wrapped = crypto.Wrapped{KeyVersion: item.Wrapped.KeyVersion, Ciphertext: bytes.Clone(item.Wrapped.Ciphertext)}
 			continue
@@ -194,6 +203,59 @@ func (r *Ring) Disable(id string) error {
 // Enable lets a disabled key unwrap again.
 func (r *Ring) Enable(id string) error {
 	return r.setState(id, StateDecrypt)
+}
+
+// Remove destroys a disabled key for good: what it wrapped never opens again,
+// in a backup of the tables neither. count says how many wrapped keys name that
+// key version; while there are any, Remove is refused with [ErrInUse]. A store's
+// CountOwnerKeys knows.
+//
+// A key that is not disabled is refused with lanyard.ErrConflict, an unknown id
+// with lanyard.ErrNotFound. What the file system keeps of the file as it was
+// is beyond Remove.
+func (r *Ring) Remove(ctx context.Context, id string, count func(ctx context.Context, keyVersion string) (int, error)) error {
+	if count == nil {
+		return failed("remove", r.path, &lanyard.InputError{Field: "count", Code: lanyard.CodeRequired, Message: "nothing says whether the key is in use"})
+	}
+	// Counted without the lock, so that nobody waits: a disabled key never
+	// wraps again, whatever happens to its state meanwhile.
+	if err := r.load(); err != nil {
+		return failed("remove", r.path, err)
+	}
+	if _, err := disabled(r.snapshot(), id); err != nil {
+		return failed("remove", r.path, err)
+	}
+	switch n, err := count(ctx, id); {
+	case err != nil:
+		return failed("remove", r.path, fmt.Errorf("count what it wrapped: %w", err))
+	case n != 0:
+		return failed("remove", r.path, fmt.Errorf("%w: it wrapped %d", ErrInUse, n))
+	}
+	return r.change("remove", func(keys []ringKey) ([]ringKey, error) {
+		i, err := disabled(keys, id)
+		if err != nil {
+			return nil, err
+		}
+		return slices.Delete(keys, i, i+1), nil
+	})
+}
+
+// disabled finds a key that may be removed.
+func disabled(keys []ringKey, id string) (int, error) {
+	i := slices.IndexFunc(keys, func(k ringKey) bool { return k.id == id })
+	switch {
+	case i < 0:
+		return 0, lanyard.ErrNotFound
+	case keys[i].state != StateDisabled:
+		return 0, lanyard.ErrConflict
+	}
+	return i, nil
+}
+
+func (r *Ring) snapshot() []ringKey {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return slices.Clone(r.keys)
 }
 
 func (r *Ring) setState(id string, state State) error {

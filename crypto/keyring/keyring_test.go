@@ -209,6 +209,21 @@ func TestRotatedElsewhere(t *testing.T) {
 		t.Fatalf("Rotate() = %v, want nil", err)
 	}
 	fresh := wrap(t, there)
+	moved := here.Rewrap(t.Context(), []crypto.RewrapItem{{Wrapped: old, Binding: binding}})[0]
+	if moved.Err != nil || moved.Wrapped.KeyVersion != fresh.KeyVersion {
+		t.Errorf("Rewrap() after a rotation elsewhere = key %q, %v, want key %q", moved.Wrapped.KeyVersion, moved.Err, fresh.KeyVersion)
+	}
+	if err := there.Rotate(); err != nil {
+		t.Fatalf("Rotate() = %v, want nil", err)
+	}
+	fresh = wrap(t, there)
+	if w := wrap(t, here); w.KeyVersion != fresh.KeyVersion {
+		t.Errorf("Wrap() after a rotation elsewhere uses key %q, want %q", w.KeyVersion, fresh.KeyVersion)
+	}
+	if err := there.Rotate(); err != nil {
+		t.Fatalf("Rotate() = %v, want nil", err)
+	}
+	fresh = wrap(t, there)
 	wantOpens(t, "wrapped under the new key", here, fresh)
 	wantOpens(t, "wrapped under the old key", here, old)
 	if w := wrap(t, here); w.KeyVersion != fresh.KeyVersion {
@@ -221,8 +236,8 @@ func TestRotatedElsewhere(t *testing.T) {
 	if err := here.Rotate(); err != nil {
 		t.Fatalf("Rotate() = %v, want nil", err)
 	}
-	if got := len(here.Keys()); got != 4 {
-		t.Errorf("the ring has %d keys after 3 rotations in two places, want 4", got)
+	if got := len(here.Keys()); got != 6 {
+		t.Errorf("the ring has %d keys after 5 rotations in two places, want 6", got)
 	}
 }
 
@@ -301,6 +316,14 @@ func TestFileGoesBad(t *testing.T) {
 			}
 			if err := ring.Rotate(); err == nil {
 				t.Error("Rotate() = nil, want an error")
+			}
+			// What is wrapped now would be lost with this process.
+			_, wrapping := ring.Wrap(t.Context(), key, binding)
+			rewrapping := ring.Rewrap(t.Context(), []crypto.RewrapItem{{Wrapped: w, Binding: binding}})[0].Err
+			for what, err := range map[string]error{"Wrap": wrapping, "Rewrap": rewrapping} {
+				if !errors.Is(err, lanyard.ErrUnavailable) || errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, crypto.ErrUnknownKey) {
+					t.Errorf("%s() = %v, want ErrUnavailable", what, err)
+				}
 			}
 			wantOpens(t, "after what failed", ring, w)
 		})
