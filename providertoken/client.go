@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -325,22 +327,42 @@ func (l *lease) doubt(ctx context.Context, line *line, seen *sight) {
 	if !line.due(&line.probedAt, s.now(), probeEvery) {
 		return
 	}
-	asked := s.probes.DoChan(l.id, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.verifyTimeout, defaultVerifyTimeout))
-		defer cancel()
-		row, err := s.store.ProviderToken(ctx, l.owner, l.id)
-		if err != nil || row.Version != seen.row.Version {
-			return nil, err
-		}
-		f, err := s.examine(ctx, row)
-		if err == nil && (f.verdict != VerdictOK || Verdict(row.Verdict) != VerdictOK) {
-			_, err = s.note(ctx, row, f)
-		}
-		return nil, err
+	asked := s.probes.DoChan(l.id, func() (_ any, err error) {
+		defer s.recoverPanic(ctx, &err)
+		return nil, l.recheck(ctx, seen)
 	})
 	select {
 	case <-asked:
 	case <-ctx.Done():
 	}
 	l.forget(seen)
+}
+
+// recheck verifies the connection again, unless it was changed since it was
+// seen.
+func (l *lease) recheck(ctx context.Context, seen *sight) error {
+	s := l.service
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.verifyTimeout, defaultVerifyTimeout))
+	defer cancel()
+	row, err := s.store.ProviderToken(ctx, l.owner, l.id)
+	if err != nil || row.Version != seen.row.Version {
+		return err
+	}
+	f, err := s.examine(ctx, row)
+	if err == nil && (f.verdict != VerdictOK || Verdict(row.Verdict) != VerdictOK) {
+		_, err = s.note(ctx, row, f)
+	}
+	return err
+}
+
+// recoverPanic turns a panic of a store or a hook into an ErrUnavailable. On
+// our own goroutine it would end the host's process, where net/http would have
+// survived it.
+func (s *Service) recoverPanic(ctx context.Context, err *error) {
+	if recover() == nil {
+		return
+	}
+	// What it panicked with may hold anything; the stack holds names only.
+	s.logger.ErrorContext(ctx, "verifying after a 401 panicked", slog.String("stack", string(debug.Stack())))
+	*err = fmt.Errorf("verifying after a 401 panicked: %w", lanyard.ErrUnavailable)
 }

@@ -1,10 +1,12 @@
 package providertoken_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
@@ -343,6 +345,62 @@ func TestA401DoesNotHoldItsCaller(t *testing.T) {
 			break
 		}
 	}
+}
+
+// The probe that a 401 starts runs on a goroutine of its own, where a panic of
+// the host's hook or store would end his process. What it panicked with is not
+// logged: it may hold anything.
+func TestAPanicBehindA401(t *testing.T) {
+	t.Parallel()
+	const canary = "canary-panic-6Hq2bWn8"
+	for _, who := range []string{"hook", "store"} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			refuse := &moody{}
+			server, err := providertest.NewServer(refuse)
+			ok(t, err)
+			t.Cleanup(func() { _ = server.Close(context.Background()) })
+			var logged bytes.Buffer
+			w := newWorld(t, func(o *providertoken.Options) {
+				o.Providers, o.Instances = append(o.Providers, acme("X-Key")), append(o.Instances, instance(server))
+				o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+			})
+			st := &panickingStore{Store: w.store}
+			options := w.options
+			options.OnEvent = func(_ context.Context, e lanyard.Event) {
+				if who == "hook" && e.Action == providertoken.ActionNeedsAttention {
+					panic(canary)
+				}
+			}
+			service, err := providertoken.NewService(st, w.sealer, &options)
+			ok(t, err)
+			token, err := service.Create(t.Context(), ana, acmeRequest)
+			ok(t, err)
+			c, err := service.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+			ok(t, err)
+			refuse.reject()
+			if who == "store" {
+				st.with.Store(canary)
+			}
+			ok(t, get(t, c, "GET", token.Base+"/refused"))
+			if text := logged.String(); strings.Contains(text, canary) || !strings.Contains(text, "recheck") {
+				t.Errorf("the log is %q, want the stack and nothing else", text)
+			}
+		})
+	}
+}
+
+// panickingStore panics with what it holds, if that is anything.
+type panickingStore struct {
+	providertoken.Store
+	with atomic.Value
+}
+
+func (s *panickingStore) ProviderToken(ctx context.Context, owner lanyard.Owner, id string) (store.ProviderToken, error) {
+	if with := s.with.Load(); with != nil {
+		panic(with)
+	}
+	return s.Store.ProviderToken(ctx, owner, id)
 }
 
 // held answers /me at once with the account until it holds, then with 401 when
