@@ -513,6 +513,13 @@ func TestSaysNoSecret(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.exec(t, `UPDATE lanyard_owner_keys SET wrapped = x'00' WHERE id = ?`, s.sealed[ownerNamed(7)].OwnerKeyID)
+	s.with(t, func(st *sqlite.Store, _ *crypto.Sealer) {
+		k, err := st.APIKeyByID(t.Context(), s.keys[0].Key.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.secrets["hash"], s.secrets["mac"] = k.Hash, k.MAC
+	})
 	var all strings.Builder
 	for _, args := range [][]string{
 		{"keyring", "list", "-keyring", s.keyring}, {"keyring", "rotate", "-keyring", s.keyring}, {"doctor", "-database", s.database, "-keyring", s.keyring},
@@ -536,17 +543,13 @@ func TestSaysNoSecret(t *testing.T) {
 	for i, k := range file.Keys {
 		s.secrets[fmt.Sprint("master key ", i)], s.secrets[fmt.Sprint("check value ", i)] = k.Key, k.Check
 	}
-	s.with(t, func(st *sqlite.Store, _ *crypto.Sealer) {
-		k, err := st.APIKeyByID(t.Context(), s.keys[0].Key.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.secrets["hash"], s.secrets["mac"] = k.Hash, k.MAC
-	})
 	if !strings.Contains(all.String(), s.keys[0].Key.ID) || len(s.secrets) < 8 {
 		t.Errorf("looked for %d secrets in %d bytes", len(s.secrets), all.Len())
 	}
 	for what, secret := range s.secrets {
+		if len(secret) < 8 {
+			t.Errorf("%s has %d bytes, which prove nothing", what, len(secret))
+		}
 		for form, text := range map[string]string{
 			"text": string(secret), "hex": hex.EncodeToString(secret), "base64": base64.RawStdEncoding.EncodeToString(secret),
 			"numbers": strings.Trim(fmt.Sprintf("%d", secret), "[]"),
