@@ -8,7 +8,6 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/providertoken"
-	"github.com/aichub/lanyard/store"
 )
 
 // providerCard is one provider with the connections the user has to it.
@@ -106,7 +105,7 @@ func (p *page) tokenLine(q *pageCall, provider string, t providertoken.Token) to
 }
 
 // accountText says who the platform named, and where.
-func (p *page) accountText(account *store.Account, origin string) string {
+func (p *page) accountText(account *providertoken.Account, origin string) string {
 	place := strings.TrimPrefix(origin, "https://")
 	if account == nil {
 		if place == "" {

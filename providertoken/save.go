@@ -119,7 +119,7 @@ func (s *Service) prove(ctx context.Context, row *store.ProviderToken, d destina
 	row.Account, row.Verdict, row.Reason, row.CheckedAt = store.Account{}, "", "", time.Time{}
 	switch {
 	case f.verdict == VerdictOK:
-		row.Account, row.Verdict, row.CheckedAt = f.account, string(VerdictOK), s.now()
+		row.Account, row.Verdict, row.CheckedAt = store.Account(f.account), string(VerdictOK), s.now()
 	case f.verdict != VerdictUnreachable || !allowUnverified:
 		return &VerificationError{Verdict: f.verdict, Reason: f.reason}
 	}
@@ -330,7 +330,7 @@ func (s *Service) note(ctx context.Context, row store.ProviderToken, f finding) 
 	switch {
 	case f.verdict == VerdictOK:
 		v.Account = &f.account
-		row.Account = f.account
+		row.Account = store.Account(f.account)
 		if !f.expiresAt.IsZero() {
 			row.ExpiresAt = store.Instant(f.expiresAt)
 		}

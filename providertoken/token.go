@@ -35,9 +35,9 @@ type Token struct {
 	Status     Status
 	Verdict    Verdict // of the last verification that decided; "" = never
 	Reason     string
-	Account    *store.Account // nil = not proven
-	Origin     string         // as "https://acme.atlassian.net"
-	Base       string         // where its API begins, as "https://dev.azure.com/acme"; "" = not offered
+	Account    *Account // nil = not proven
+	Origin     string   // as "https://acme.atlassian.net"
+	Base       string   // where its API begins, as "https://dev.azure.com/acme"; "" = not offered
 	CheckedAt  time.Time
 	ExpiresAt  time.Time // zero = unknown or never
 	LastUsedAt time.Time // zero = never
@@ -49,6 +49,14 @@ type Token struct {
 type SecretInfo struct {
 	Set       bool
 	UpdatedAt time.Time
+}
+
+// Account is who the platform said the credential belongs to. Name and Email
+// are empty where it named none.
+type Account struct {
+	ID    string
+	Name  string
+	Email string
 }
 
 // CreateRequest asks for a connection.
@@ -76,7 +84,7 @@ type UpdateRequest struct {
 type Verification struct {
 	Verdict   Verdict
 	Reason    string
-	Account   *store.Account // with VerdictOK
+	Account   *Account // with VerdictOK
 	CheckedAt time.Time
 }
 
@@ -122,7 +130,7 @@ func (s *Service) token(row store.ProviderToken) Token {
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
 	if row.Account.ID != "" {
-		account := row.Account
+		account := Account(row.Account)
 		t.Account = &account
 	}
 	d, err := s.destination(row)

@@ -15,7 +15,6 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/internal/input"
-	"github.com/aichub/lanyard/store"
 )
 
 // maxAnswer is how much of a platform's answer to a probe is read, in bytes.
@@ -25,7 +24,7 @@ const maxAnswer = 256 << 10
 type finding struct {
 	verdict   Verdict
 	reason    string
-	account   store.Account
+	account   Account
 	expiresAt time.Time // zero = the platform did not say
 }
 
@@ -112,7 +111,7 @@ func (p Probe) judge(a answered) finding {
 		f.verdict = VerdictUnreachable
 	case p.Accept.holds(a) && text(a.json, p.Identity.ID) != "":
 		f.verdict = VerdictOK
-		f.account = store.Account{
+		f.account = Account{
 			ID: text(a.json, p.Identity.ID), Name: text(a.json, p.Identity.Name), Email: text(a.json, p.Identity.Email),
 		}
 		f.expiresAt = p.Expiry.read(a.header)

@@ -16,20 +16,20 @@ import (
 func TestATrueAnswerNamesTheAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	for definition, want := range map[string]struct{ id, name, email string }{
-		"jira-data-center": {"ana", "Ana Lima", "ana@acme.example"},
-		"jira-cloud":       {"ana", "Ana Lima", "ana@acme.example"},
-		"azure-devops":     {"ana", "Ana Lima", "ana@acme.example"},
-		"businessmap":      {"ana", "Ana Lima", "ana@acme.example"},
-		"servicenow":       {"sys-ana", "Ana Lima", ""},
-		"github":           {"583231", "ana", "ana@acme.example"},
+	for definition, want := range map[string]providertoken.Account{
+		"jira-data-center": {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+		"jira-cloud":       {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+		"azure-devops":     {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+		"businessmap":      {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+		"servicenow":       {ID: "sys-ana", Name: "Ana Lima"},
+		"github":           {ID: "583231", Name: "ana", Email: "ana@acme.example"},
 	} {
 		got, err := w.tokens.Create(t.Context(), ana, request(definition, anaSecret))
 		if err != nil {
 			t.Errorf("Create(%s) = %v", definition, err)
 			continue
 		}
-		if got.Account == nil || got.Account.ID != want.id || got.Account.Name != want.name || got.Account.Email != want.email {
+		if got.Account == nil || *got.Account != want {
 			t.Errorf("Create(%s) names %+v, want %+v", definition, got.Account, want)
 		}
 		if got.Verdict != providertoken.VerdictOK || got.Origin != w.urls[definition] {
