@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Event is one line of history: who did what to which object, when and from
@@ -31,15 +32,26 @@ type Event struct {
 	Detail map[string]string
 }
 
+// How much of a [Request] an event keeps, in bytes.
+const (
+	maxRequestID = 64
+	maxIP        = 64
+	maxUserAgent = 256
+)
+
 // NewEvent returns the event of action on object, with a fresh id and with
 // the actor and the request that ctx carries. Without a [Principal] in ctx the
 // actor is the owner and Via is [ViaSystem].
+//
+// Of the request it keeps valid UTF-8 without control characters, at most 64
+// bytes of ID and IP each and 256 of UserAgent, so that whatever a client sends
+// keeps no change from being recorded.
 func NewEvent(ctx context.Context, at time.Time, owner Owner, action, object string) Event {
 	r := RequestFrom(ctx)
 	e := Event{
 		ID: NewID(), At: at, Owner: owner, Actor: owner, Via: ViaSystem,
 		Action: action, Object: object,
-		RequestID: r.ID, IP: r.IP, UserAgent: r.UserAgent,
+		RequestID: plain(r.ID, maxRequestID), IP: plain(r.IP, maxIP), UserAgent: plain(r.UserAgent, maxUserAgent),
 	}
 	if p, ok := PrincipalFrom(ctx); ok {
 		e.Actor, e.Via = p.Owner, p.Via
@@ -51,6 +63,19 @@ func NewEvent(ctx context.Context, at time.Time, owner Owner, action, object str
 		}
 	}
 	return e
+}
+
+// plain returns the first n bytes of text as valid UTF-8 without controls.
+func plain(text string, n int) string {
+	if len(text) > n {
+		text = text[:n]
+	}
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(text, ""))
 }
 
 // With returns a copy of e whose Detail also says value under key. An empty

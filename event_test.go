@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,26 @@ func TestNewEvent(t *testing.T) {
 	}
 	if e := lanyard.NewEvent(t.Context(), at, ana, "thing.done", ""); e.RequestID != "" || e.IP != "" || e.UserAgent != "" || e.Detail != nil {
 		t.Errorf("NewEvent() without a request = %+v, want nothing of one", e)
+	}
+}
+
+// What a client sends must not keep a change from being recorded.
+func TestNewEventOfAnOddRequest(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1000)
+	for _, tt := range []struct{ sent, want lanyard.Request }{
+		{lanyard.Request{ID: "a\x00b", IP: "1\x00", UserAgent: "\x00"}, lanyard.Request{ID: "ab", IP: "1"}},
+		{lanyard.Request{ID: "a\xffb", IP: "\xff", UserAgent: "cur\xc3l"}, lanyard.Request{ID: "ab", UserAgent: "curl"}},
+		{lanyard.Request{ID: "a\r\nb", IP: "\t1", UserAgent: "x\x1b[31m\u0085y\x7f"}, lanyard.Request{ID: "ab", IP: "1", UserAgent: "x[31my"}},
+		{lanyard.Request{ID: long, IP: long, UserAgent: long}, lanyard.Request{ID: long[:64], IP: long[:64], UserAgent: long[:256]}},
+		// Cut within a character.
+		{lanyard.Request{ID: long[:63] + "é", UserAgent: long[:255] + "é"}, lanyard.Request{ID: long[:63], UserAgent: long[:255]}},
+		{lanyard.Request{ID: "é", IP: "fe80::1%eth0", UserAgent: "Mözilla/5.0 (a; b)"}, lanyard.Request{ID: "é", IP: "fe80::1%eth0", UserAgent: "Mözilla/5.0 (a; b)"}},
+	} {
+		e := lanyard.NewEvent(lanyard.WithRequest(t.Context(), tt.sent), at, ana, "thing.done", "")
+		if got := (lanyard.Request{ID: e.RequestID, IP: e.IP, UserAgent: e.UserAgent}); got != tt.want {
+			t.Errorf("NewEvent() of the request %q = %q, want %q", tt.sent, got, tt.want)
+		}
 	}
 }
 
