@@ -56,6 +56,8 @@ func (s *Service) usedAfterDelete(ctx context.Context, k store.APIKey, now time.
 	e := s.event(ctx, now, ActionUsedAfterDelete, k)
 	e.Via, e.DedupeKey = lanyard.ViaAPIKey, dedupeKey
 
+	// Who uses it must not keep the owner from hearing of it by hanging up.
+	ctx = context.WithoutCancel(ctx)
 	writing, cancel := context.WithTimeout(ctx, lateUseTimeout)
 	defer cancel()
 	err := s.store.Append(writing, e)

@@ -212,6 +212,28 @@ func TestUsedAfterDelete(t *testing.T) {
 	}
 }
 
+// Who uses a deleted key cannot keep that out of the history by hanging up.
+func TestUsedAfterDeleteByWhoHangsUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	key, token := b.create(t, ana, apikey.CreateRequest{})
+	if err := b.Delete(t.Context(), ana, key.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.clock.advance(time.Minute)
+	ctx, hangUp := context.WithCancel(lanyard.WithRequest(t.Context(), lanyard.Request{IP: "203.0.113.7"}))
+	b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+		hangUp()
+		return row, err
+	}
+	if _, err := b.Verify(ctx, token); !errors.Is(err, lanyard.ErrUnauthenticated) {
+		t.Errorf("Verify() = %v, want ErrUnauthenticated", err)
+	}
+	if e := b.history(t, ana)[0]; e.Action != apikey.ActionUsedAfterDelete || e.IP != "203.0.113.7" {
+		t.Errorf("the newest event is %q from %q, want %q from 203.0.113.7", e.Action, e.IP, apikey.ActionUsedAfterDelete)
+	}
+}
+
 // A key is no key's, whatever else: an id in the request is never believed.
 func TestForeignKeysAreUnknown(t *testing.T) {
 	t.Parallel()
