@@ -3,6 +3,7 @@ package docs_test
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"os"
 	"testing"
 
@@ -16,6 +17,8 @@ import (
 	"github.com/aichub/lanyard/crypto/vaulttransit"
 	"github.com/aichub/lanyard/httpadapter"
 	"github.com/aichub/lanyard/profile"
+	"github.com/aichub/lanyard/providertoken"
+	"github.com/aichub/lanyard/providertoken/catalog"
 	"github.com/aichub/lanyard/store"
 	"github.com/aichub/lanyard/store/memory"
 	"github.com/aichub/lanyard/store/postgres"
@@ -52,6 +55,29 @@ var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store, cursor 
 	}
 	_ = report
 	return nil
+}
+
+var _ = func(st store.Store, sealer *crypto.Sealer) (*providertoken.Service, error) {
+	tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
+		Providers: catalog.All(),
+		Instances: []providertoken.Instance{{
+			ID: "jira-acme", Provider: "jira-data-center", Name: "Jira of Acme",
+			Base:     "https://jira.acme.example/jira",
+			Networks: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")},
+		}},
+	})
+	return tokens, err
+}
+
+var _ = func() ([]providertoken.Definition, error) {
+	own, err := catalog.Load(os.DirFS("providers"))
+	return append(catalog.All(), own...), err
+}
+
+var _ = func(ctx context.Context, tokens *providertoken.Service, owner lanyard.Owner) (*http.Client, error) {
+	client, err := tokens.Client(ctx, owner, providertoken.Ref{Provider: "jira-cloud"},
+		&providertoken.Use{AgentID: "weekly-report", Purpose: "list open issues", ReadOnly: true})
+	return client, err
 }
 
 var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(http.Handler) http.Handler) http.Handler {
