@@ -112,7 +112,11 @@ func (h *hub) openData(ctx context.Context, dir string) (*sqlite.Store, *crypto.
 // start together one makes it and the others open that.
 func openKeyring(path, database string) (*keyring.Ring, error) {
 	if _, err := os.Stat(database); err == nil {
-		return keyring.Open(path, nil)
+		ring, err := keyring.Open(path, nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("there is a database and no keyring for it; put the keyring back: %w", err)
+		}
+		return ring, err
 	}
 	ring, err := keyring.Create(path, nil)
 	if errors.Is(err, fs.ErrExist) {
