@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"context"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -19,6 +20,12 @@ type KeyOptions struct {
 	// Else serves requests that carry no token of ours, as the host's session
 	// middleware does, so that one API takes both. Defaults to 401.
 	Else func(http.Handler) http.Handler
+
+	// ClientIP returns the caller's address for the history, which says where
+	// a deleted key is still used. Defaults to the host part of RemoteAddr; a
+	// host behind a proxy reads its own header. A request whose context has a
+	// lanyard.Request keeps that, and ClientIP is not asked.
+	ClientIP func(*http.Request) string
 
 	// Logger hears of stores that are down. Defaults to discarding.
 	Logger *slog.Logger
@@ -42,8 +49,12 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
+	clientIP := o.ClientIP
+	if clientIP == nil {
+		clientIP = remoteHost
+	}
 	return func(next http.Handler) http.Handler {
-		g := &keyGuard{keys: keys, scopes: o.Scopes, logger: logger, next: next}
+		g := &keyGuard{keys: keys, scopes: o.Scopes, clientIP: clientIP, logger: logger, next: next}
 		if o.Else != nil {
 			g.others = o.Else(next)
 		}
@@ -52,11 +63,12 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 }
 
 type keyGuard struct {
-	keys   *apikey.Service
-	scopes []string
-	logger *slog.Logger
-	next   http.Handler
-	others http.Handler // nil = 401
+	keys     *apikey.Service
+	scopes   []string
+	clientIP func(*http.Request) string
+	logger   *slog.Logger
+	next     http.Handler
+	others   http.Handler // nil = 401
 }
 
 func (g *keyGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -76,11 +88,12 @@ func (g *keyGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *keyGuard) check(w http.ResponseWriter, r *http.Request, token string) {
-	p, err := g.keys.Verify(r.Context(), token)
+	ctx := g.withRequest(r)
+	p, err := g.keys.Verify(ctx, token)
 	if err != nil {
 		answer := problemOf(err)
 		if answer.status() >= 500 {
-			g.logger.ErrorContext(r.Context(), "api key could not be verified", slog.Any("error", err))
+			g.logger.ErrorContext(ctx, "api key could not be verified", slog.Any("error", err))
 		}
 		g.refuse(w, r, answer)
 		return
@@ -93,10 +106,22 @@ func (g *keyGuard) check(w http.ResponseWriter, r *http.Request, token string) {
 			return
 		}
 	}
-	r = r.WithContext(lanyard.WithPrincipal(r.Context(), p))
+	r = r.WithContext(lanyard.WithPrincipal(ctx, p))
 	r.Header = maps.Clone(r.Header) // the caller's request stays as it was
 	r.Header.Del("Authorization")
 	g.next.ServeHTTP(w, r)
+}
+
+// withRequest returns r's context with where r comes from, unless that is
+// there.
+func (g *keyGuard) withRequest(r *http.Request) context.Context {
+	ctx := r.Context()
+	if lanyard.RequestFrom(ctx) != (lanyard.Request{}) {
+		return ctx
+	}
+	return lanyard.WithRequest(ctx, lanyard.Request{
+		ID: requestID(r), IP: shorten(g.clientIP(r), 64), UserAgent: shorten(r.UserAgent(), 256),
+	})
 }
 
 func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {

@@ -230,6 +230,49 @@ func TestRequireKeyElse(t *testing.T) {
 	}
 }
 
+// The history says from where a deleted key is used.
+func TestRequireKeySaysWhereFrom(t *testing.T) {
+	t.Parallel()
+	header := func(r *http.Request) string { return r.Header.Get("X-Real-Ip") }
+	known := lanyard.Request{ID: "the-hosts-own", IP: "192.0.2.9", UserAgent: "told"}
+	for name, tt := range map[string]struct {
+		options *httpadapter.KeyOptions
+		known   lanyard.Request
+		want    lanyard.Request
+	}{
+		"by default":       {nil, lanyard.Request{}, lanyard.Request{ID: "request-1", IP: "192.0.2.1", UserAgent: "curl/8"}},
+		"behind a proxy":   {&httpadapter.KeyOptions{ClientIP: header}, lanyard.Request{}, lanyard.Request{ID: "request-1", IP: "203.0.113.7", UserAgent: "curl/8"}},
+		"as the host says": {&httpadapter.KeyOptions{ClientIP: header}, known, known},
+	} {
+		w := newAPIWorld(t, apiOptions{})
+		_, good := w.newKey(ana)
+		deletedID, deleted := w.newKey(ana)
+		mustAPI(t, w.keys.Delete(t.Context(), ownerOf(ana), deletedID, 0))
+		w.advance(time.Second)
+		var passed lanyard.Request
+		guarded := httpadapter.RequireKey(w.keys, tt.options)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			passed = lanyard.RequestFrom(r.Context())
+		}))
+		for _, token := range []string{deleted, good} {
+			r := httptest.NewRequestWithContext(lanyard.WithRequest(t.Context(), tt.known), http.MethodGet, "/api", nil)
+			for key, value := range map[string]string{"Authorization": "Bearer " + token, "X-Request-Id": "request-1", "X-Real-Ip": "203.0.113.7\n", "User-Agent": "curl/8"} {
+				r.Header.Set(key, value)
+			}
+			r.RemoteAddr = "192.0.2.1:1234"
+			guarded.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		events, err := w.store.Events(t.Context(), ownerOf(ana), store.EventCursor{}, 1)
+		mustAPI(t, err)
+		e := events[0]
+		if got := (lanyard.Request{ID: e.RequestID, IP: e.IP, UserAgent: e.UserAgent}); e.Action != apikey.ActionUsedAfterDelete || got != tt.want {
+			t.Errorf("%s: the newest event is %q from %+v, want the use of a deleted key from %+v", name, e.Action, got, tt.want)
+		}
+		if passed != tt.want {
+			t.Errorf("%s: the host's handler was called from %+v, want %+v", name, passed, tt.want)
+		}
+	}
+}
+
 // The context ends a verification that hangs.
 func TestRequireKeyOfACallerWhoLeft(t *testing.T) {
 	t.Parallel()
