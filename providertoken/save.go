@@ -59,9 +59,11 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	if err := s.mayCreate(ctx, row); err != nil {
 		return store.ProviderToken{}, err
 	}
-	if err := s.prove(ctx, &row, d, secrets, r.ExpiresAt, r.AllowUnverified); err != nil {
+	said, err := s.prove(ctx, &row, d, secrets, r.AllowUnverified)
+	if err != nil {
 		return store.ProviderToken{}, err
 	}
+	row.ExpiresAt = expiry(said, r.ExpiresAt, m.Lifetime.Max, now)
 	if err := s.seal(ctx, &row, d, secrets); err != nil {
 		return store.ProviderToken{}, err
 	}
@@ -109,36 +111,48 @@ func (s *Service) active(ctx context.Context, owner lanyard.Owner) error {
 	return err
 }
 
-// prove verifies the row's credential and notes what was found. It returns a
-// *VerificationError for a verdict that must not be stored.
-func (s *Service) prove(ctx context.Context, row *store.ProviderToken, d destination, secrets map[string]string, expires time.Time, allowUnverified bool) error {
+// prove verifies the row's credential, notes what was found and returns the end
+// of its life if the platform said one. It returns a *VerificationError for a
+// verdict that must not be stored.
+func (s *Service) prove(ctx context.Context, row *store.ProviderToken, d destination, secrets map[string]string, allowUnverified bool) (said time.Time, err error) {
 	f, err := s.probe(ctx, d, d.headers(row.Fields, secrets))
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	row.Account, row.Verdict, row.Reason, row.CheckedAt = store.Account{}, "", "", time.Time{}
 	switch {
 	case f.verdict == VerdictOK:
 		row.Account, row.Verdict, row.CheckedAt = store.Account(f.account), string(VerdictOK), s.now()
 	case f.verdict != VerdictUnreachable || !allowUnverified:
-		return &VerificationError{Verdict: f.verdict, Reason: f.reason}
+		return time.Time{}, &VerificationError{Verdict: f.verdict, Reason: f.reason}
 	}
-	row.ExpiresAt = expiry(f.expiresAt, expires, d.method.Lifetime.Max, row.UpdatedAt)
-	return nil
+	return f.expiresAt, nil
 }
 
 // expiry chooses the end of a credential's life: what the platform said, else
-// what the user said, never later than the platform's maximum from now.
-func expiry(said, typed time.Time, longest time.Duration, now time.Time) time.Time {
+// what the user said, never later than the platform's maximum after the
+// credential was written.
+func expiry(said, typed time.Time, longest time.Duration, written time.Time) time.Time {
 	if !said.IsZero() {
 		return store.Instant(said)
 	}
 	if longest > 0 {
-		if last := now.Add(longest); typed.IsZero() || typed.After(last) {
+		if last := written.Add(longest); typed.IsZero() || typed.After(last) {
 			return last
 		}
 	}
 	return store.Instant(typed)
+}
+
+// written is when the newest of the row's secrets was.
+func written(row store.ProviderToken) time.Time {
+	newest := row.CreatedAt
+	for _, secret := range row.Secrets {
+		if secret.UpdatedAt.After(newest) {
+			newest = secret.UpdatedAt
+		}
+	}
+	return newest
 }
 
 // Update changes a connection; a change of fields or secrets is verified
@@ -177,19 +191,19 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 		row.Label = label
 		errs = append(errs, err)
 	}
-	expires := row.ExpiresAt
 	if r.ExpiresAt != nil {
-		expires = *r.ExpiresAt
-		errs = append(errs, cleanExpiry(expires, s.now()))
+		errs = append(errs, cleanExpiry(*r.ExpiresAt, s.now()))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return store.ProviderToken{}, err
 	}
-	row.UpdatedAt = s.now()
 	if r.ExpiresAt != nil {
-		row.ExpiresAt = expiry(time.Time{}, expires, m.Lifetime.Max, row.UpdatedAt)
+		row.ExpiresAt = expiry(time.Time{}, *r.ExpiresAt, m.Lifetime.Max, written(row))
 	}
-	if len(r.Fields) > 0 || len(r.Secrets) > 0 {
+	fields = merged(row.Fields, fields)
+	prove := len(secrets) > 0 || !maps.Equal(fields, row.Fields)
+	row.UpdatedAt = s.now()
+	if prove {
 		if err := s.active(ctx, owner); err != nil {
 			return store.ProviderToken{}, err
 		}
@@ -206,16 +220,10 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	return row, nil
 }
 
-// renew puts new fields and secrets into the row and proves them together with
+// renew puts fields and new secrets into the row and proves them together with
 // what is kept.
 func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before destination, fields, secrets map[string]string, r UpdateRequest) error {
-	merged := maps.Clone(row.Fields)
-	if merged == nil {
-		merged = map[string]string{}
-	}
-	maps.Copy(merged, fields)
-	dropEmpty(merged)
-	after, err := before.offer.destination(row.MethodID, merged)
+	after, err := before.offer.destination(row.MethodID, fields)
 	if err != nil {
 		return err
 	}
@@ -239,16 +247,20 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		maps.Copy(opened, secrets)
 		all = opened
 	}
-	row.Fields, row.Origin = merged, after.base.origin.String()
-	// A new secret begins a new life; an old one keeps its end.
-	typed := time.Time{}
-	if r.ExpiresAt != nil {
-		typed = *r.ExpiresAt
-	} else if len(secrets) == 0 {
-		typed = row.ExpiresAt
-	}
-	if err := s.prove(ctx, row, after, all, typed, r.AllowUnverified); err != nil {
+	row.Fields, row.Origin = fields, after.base.origin.String()
+	said, err := s.prove(ctx, row, after, all, r.AllowUnverified)
+	if err != nil {
 		return err
+	}
+	// A new secret begins a new life; an old one keeps its end.
+	if len(secrets) > 0 {
+		typed := time.Time{}
+		if r.ExpiresAt != nil {
+			typed = *r.ExpiresAt
+		}
+		row.ExpiresAt = expiry(said, typed, after.method.Lifetime.Max, row.UpdatedAt)
+	} else {
+		row.ExpiresAt = expiry(said, row.ExpiresAt, after.method.Lifetime.Max, written(*row))
 	}
 	return s.seal(ctx, row, after, secrets)
 }
@@ -354,4 +366,13 @@ func (s *Service) note(ctx context.Context, row store.ProviderToken, f finding) 
 // dropEmpty leaves out optional values that are empty.
 func dropEmpty(fields map[string]string) {
 	maps.DeleteFunc(fields, func(_, v string) bool { return v == "" })
+}
+
+// merged returns the fields with the changes, in which an empty value removes.
+func merged(fields, changes map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, fields)
+	maps.Copy(out, changes)
+	dropEmpty(out)
+	return out
 }

@@ -313,6 +313,36 @@ func TestThePlatformsMaximumBoundsALife(t *testing.T) {
 	}
 }
 
+// The platform counts from when the secret was made, whatever is edited later.
+func TestALifeIsCountedFromItsSecret(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	token, err := w.tokens.Create(t.Context(), ana, request("jira-cloud", anaSecret))
+	ok(t, err)
+	made, year := w.clock.Now(), 8760*time.Hour
+	far, unknown, sooner := made.AddDate(5, 0, 0), time.Time{}, made.AddDate(0, 6, 0)
+	fields := map[string]string{"email": "ana.lima@acme.example"}
+	for _, c := range []struct {
+		name string
+		edit providertoken.UpdateRequest
+		want time.Time
+	}{
+		{"a date too far", providertoken.UpdateRequest{ExpiresAt: &far}, made.Add(year)},
+		{"a date", providertoken.UpdateRequest{ExpiresAt: &sooner}, sooner},
+		{"no date", providertoken.UpdateRequest{ExpiresAt: &unknown}, made.Add(year)},
+		{"a field and a date too far", providertoken.UpdateRequest{Fields: fields, ExpiresAt: &far}, made.Add(year)},
+		{"a field", providertoken.UpdateRequest{Fields: map[string]string{"email": "ana@acme.example"}}, made.Add(year)},
+		{"the secret", secrets("api_token", newSecret), made.Add(5*24*time.Hour + 24*time.Hour + year)},
+	} {
+		w.clock.Add(24 * time.Hour)
+		got, err := w.tokens.Update(t.Context(), ana, token.ID, c.edit)
+		ok(t, err)
+		if !got.ExpiresAt.Equal(c.want) {
+			t.Errorf("an edit of %s: ExpiresAt = %v, want %v", c.name, got.ExpiresAt, c.want)
+		}
+	}
+}
+
 func TestNewServiceRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
