@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -449,4 +450,42 @@ func TestALabelTouchesNothingElse(t *testing.T) {
 	ok(t, err)
 	_, err = w.tokens.Update(t.Context(), ana, other.ID, providertoken.UpdateRequest{Label: &label})
 	is(t, "Update to a label that is taken", err, lanyard.ErrExists)
+}
+
+// An edit that changes nothing is no edit: a form that is open elsewhere does
+// not go stale by it, and the history does not tell of it.
+func TestAnEditThatChangesNothing(t *testing.T) {
+	t.Parallel()
+	p := twoKeysPlatform(t)
+	end := p.clock.Now().AddDate(0, 1, 0)
+	before, err := p.tokens.Update(t.Context(), ana, p.token.ID, providertoken.UpdateRequest{ExpiresAt: &end})
+	ok(t, err)
+	events, probes := p.actions(), p.count()
+	p.clock.Add(time.Hour)
+	label, finer := " first ", end.Add(time.Nanosecond).In(time.FixedZone("", 3600))
+	for name, r := range map[string]providertoken.UpdateRequest{
+		"nothing":           {},
+		"its version":       {Version: before.Version},
+		"its label":         {Label: &label},
+		"its fields":        {Fields: map[string]string{"site": " ONE ", "note": "mine"}},
+		"its end":           {ExpiresAt: &finer},
+		"all of it":         {Label: &label, Fields: map[string]string{"site": "one"}, ExpiresAt: &end, AllowUnverified: true},
+		"no fields at all":  {Fields: map[string]string{}},
+		"no secrets at all": {Secrets: map[string]lanyard.Secret{}},
+	} {
+		got, err := p.tokens.Update(t.Context(), ana, p.token.ID, r)
+		if err != nil || !reflect.DeepEqual(got, before) {
+			t.Errorf("%s: Update = %+v, %v, want %+v", name, got, err, before)
+		}
+	}
+	if row := p.row(t, p.token.ID); row.Version != before.Version || len(p.actions()) != len(events) || p.count() != probes {
+		t.Errorf("version %d, events %v and %d probes; want %d, %v and none", row.Version, p.actions(), p.count()-probes, before.Version, events)
+	}
+	_, err = p.tokens.Update(t.Context(), ana, p.token.ID, providertoken.UpdateRequest{Version: before.Version - 1})
+	is(t, "such an edit of another version", err, lanyard.ErrConflict)
+	got, err := p.tokens.Update(t.Context(), ana, p.token.ID, secrets("key", anaSecret))
+	ok(t, err)
+	if got.Version != before.Version+1 || p.count() != probes+1 {
+		t.Errorf("the same secret again gave version %d after %d probes, want %d and 1", got.Version, p.count()-probes, before.Version+1)
+	}
 }

@@ -158,7 +158,8 @@ func written(row store.ProviderToken) time.Time {
 // Update changes a connection; a change of fields or secrets is verified
 // first. A change of a field that decides the address asks for all secrets
 // again: an *lanyard.InputError with CodeSecretRequired for each that is
-// missing. Other errors are those of Create, lanyard.ErrNotFound,
+// missing. An edit that changes nothing writes nothing; a secret that is typed
+// again is a change. Other errors are those of Create, lanyard.ErrNotFound,
 // lanyard.ErrConflict for another version and ErrNotOffered.
 func (s *Service) Update(ctx context.Context, owner lanyard.Owner, id string, r UpdateRequest) (_ Token, err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Update", tokenAttr(id)...)
@@ -171,10 +172,11 @@ func (s *Service) Update(ctx context.Context, owner lanyard.Owner, id string, r 
 }
 
 func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r UpdateRequest) (store.ProviderToken, error) {
-	row, err := s.store.ProviderToken(ctx, owner, id)
+	was, err := s.store.ProviderToken(ctx, owner, id)
 	if err != nil {
 		return store.ProviderToken{}, err
 	}
+	row := was
 	if r.Version != 0 && r.Version != row.Version {
 		return store.ProviderToken{}, lanyard.ErrConflict
 	}
@@ -202,6 +204,9 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	}
 	fields = merged(row.Fields, fields)
 	prove := len(secrets) > 0 || !maps.Equal(fields, row.Fields)
+	if !prove && row.Label == was.Label && row.ExpiresAt.Equal(was.ExpiresAt) {
+		return was, nil
+	}
 	row.UpdatedAt = s.now()
 	if prove {
 		if err := s.active(ctx, owner); err != nil {
