@@ -45,12 +45,8 @@ func newToken(prefix string) token {
 // parseToken takes text apart if it is a token with one of the prefixes and a
 // right checksum.
 func parseToken(text string, prefixes []string) (token, bool) {
-	underscore := len(text) - tailLen - 1
-	if underscore < 1 || len(text) > maxToken || text[underscore] != '_' {
-		return token{}, false
-	}
-	prefix, tail := text[:underscore], text[underscore+1:]
-	if !slices.Contains(prefixes, prefix) || !isBase62(tail) {
+	prefix, tail, ok := cutToken(text, prefixes)
+	if !ok {
 		return token{}, false
 	}
 	body, sum := text[:len(text)-sumLen], text[len(text)-sumLen:]
@@ -58,6 +54,17 @@ func parseToken(text string, prefixes []string) (token, bool) {
 		return token{}, false
 	}
 	return token{prefix: prefix, id: tail[:idLen], text: text}, true
+}
+
+// cutToken cuts text at the underscore if it has the form of a token with one of
+// the prefixes, whatever its checksum.
+func cutToken(text string, prefixes []string) (prefix, tail string, ok bool) {
+	underscore := len(text) - tailLen - 1
+	if underscore < 1 || len(text) > maxToken || text[underscore] != '_' {
+		return "", "", false
+	}
+	prefix, tail = text[:underscore], text[underscore+1:]
+	return prefix, tail, slices.Contains(prefixes, prefix) && isBase62(tail)
 }
 
 // hash is what is stored of a token. Its secret has 178 random bits, so a fast
@@ -76,6 +83,13 @@ func (s *Service) IsToken(text string) bool {
 		rest, ok := strings.CutPrefix(text, prefix)
 		return ok && strings.HasPrefix(rest, "_")
 	})
+}
+
+// MatchesPattern reports whether all of text is what Pattern finds: it has the
+// form of a token of ours, good or not.
+func (s *Service) MatchesPattern(text string) bool {
+	_, _, ok := cutToken(text, s.accepts)
+	return ok
 }
 
 // Pattern is the regular expression (RE2) that finds tokens of this service in

@@ -50,6 +50,25 @@ func TestIsToken(t *testing.T) {
 	}
 }
 
+func TestMatchesPattern(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{Prefix: "aic", OldPrefixes: []string{"o_ld"}})
+	tail := strings.Repeat("x", 46)
+	for text, want := range map[string]bool{
+		"aic_" + tail: true, "o_ld_" + tail: true, "aic_" + tail[1:]: false, "aic_" + tail + "x": false,
+		"aic_" + tail[1:] + "-": false, "aic_": false, "aic_desc": false, "": false, tail: false,
+		"_" + tail: false, "oth_" + tail: false, "aicx" + tail: false, " aic_" + tail: false,
+	} {
+		if got := b.MatchesPattern(text); got != want {
+			t.Errorf("MatchesPattern(%q) = %t, want %t", text, got, want)
+		}
+		whole := regexp.MustCompile("^" + b.Pattern() + "$")
+		if got := whole.MatchString(text); got != want {
+			t.Errorf("Pattern() matches all of %q: %t, want %t", text, got, want)
+		}
+	}
+}
+
 // A token with one character changed, or of a wrong form, never costs a query.
 func TestMalformedTokensNeverReachTheStore(t *testing.T) {
 	t.Parallel()

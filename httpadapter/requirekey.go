@@ -132,7 +132,9 @@ func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {
 // keyInAddress refuses a key that stands in logs by now.
 var keyInAddress = problem{Code: codeMalformed, Detail: "an API key must not stand in the address"}
 
-// keyInQuery reports whether a parameter, or its name, is a token of ours.
+// keyInQuery reports whether a parameter, or its name, holds a token of ours. A
+// text that only begins like one is the host's own: "sort=id_desc" is no key,
+// also where the prefix is "id".
 func keyInQuery(keys *apikey.Service, u *url.URL) bool {
 	separator := func(c rune) bool { return c == '&' || c == ';' || c == '=' }
 	for part := range strings.FieldsFuncSeq(u.RawQuery, separator) {
@@ -140,9 +142,16 @@ func keyInQuery(keys *apikey.Service, u *url.URL) bool {
 		if text, err := url.QueryUnescape(part); err == nil {
 			part = text
 		}
-		if keys.IsToken(part) {
-			return true
+		for word := range strings.FieldsFuncSeq(part, outsideToken) {
+			if keys.MatchesPattern(word) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// outsideToken reports whether c is in no token.
+func outsideToken(c rune) bool {
+	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '_'
 }

@@ -128,7 +128,7 @@ func TestRequireKeyRefusesAlike(t *testing.T) {
 			t.Errorf("no header at all = %s, want as for an unknown key", got.body)
 		}
 		guard(w, nil, host, "/api", "Bearer "+good, "Bearer "+good).refused(400, "malformed-request")
-		for _, target := range []string{"/api?key=" + good, "/api?" + good, "/api?a=b&a=" + good, "/api?key=" + deleted, "/api?%6bey=%61ic_x", "/api?x=%zz&key=" + good, "/api?x=1;key=" + good, "/api?key=" + good + "%zz"} {
+		for _, target := range []string{"/api?key=" + good, "/api?" + good, "/api?a=b&a=" + good, "/api?key=" + deleted, "/api?%6bey=%61" + good[1:], "/api?a=Bearer+" + good, "/api?a=%22" + good + "%22", "/api?x=%zz&key=" + good, "/api?x=1;key=" + good, "/api?key=" + good + "%zz"} {
 			guard(w, nil, host, target, "Bearer "+good).refused(400, "malformed-request")
 			guard(w, &httpadapter.KeyOptions{Else: func(h http.Handler) http.Handler { return h }}, host, target).refused(400, "malformed-request")
 		}
@@ -227,6 +227,41 @@ func TestRequireKeyElse(t *testing.T) {
 	guard(w, o, new(hostAPI), "/api", "Bearer aic_", "Basic x").refused(400, "malformed-request")
 	if asked != 5 {
 		t.Errorf("Else was asked for a key of ours")
+	}
+}
+
+// A query that begins like a key and is none is the host's own.
+func TestRequireKeyLeavesOtherQueriesAlone(t *testing.T) {
+	t.Parallel()
+	keys, err := apikey.NewService(memory.New(), &apikey.Options{Prefix: "id"})
+	mustAPI(t, err)
+	defer func() { mustAPI(t, keys.Close(context.Background())) }()
+	made, err := keys.Create(t.Context(), ownerOf(ana), apikey.CreateRequest{Name: "n"})
+	mustAPI(t, err)
+	token := made.Secret.Reveal()
+	tail := strings.TrimPrefix(token, "id_")
+	guarded := httpadapter.RequireKey(keys, nil)(new(hostAPI))
+	for query, want := range map[string]int{
+		"":                             204,
+		"sort=id_desc":                 204,
+		"id_=1&id_x":                   204,
+		"q=" + made.Key.Hint:           204,
+		"q=id_" + tail[1:]:             204, // too short
+		"q=id_" + tail + "0":           204, // too long
+		"q=id_" + tail[1:] + "-":       204,
+		"q=grid_" + tail:               204,
+		"q=" + tail:                    204,
+		"q=" + token:                   400,
+		"q=id_" + tail[1:] + "0":       400, // whatever its checksum
+		"sort=id_desc&" + token + "=1": 400,
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api?"+query, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		out := httptest.NewRecorder()
+		guarded.ServeHTTP(out, r)
+		if out.Code != want {
+			t.Errorf("GET /api?%s = %d, want %d", strings.ReplaceAll(query, tail, "TAIL"), out.Code, want)
+		}
 	}
 }
 
