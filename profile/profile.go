@@ -25,10 +25,17 @@ type Profile struct {
 
 	GivenNameEdited  bool // GivenName is the user's, not the directory's
 	FamilyNameEdited bool
-	Directory        store.Names // what the identity provider says
+	Directory        Names // what the identity provider says
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// Names are the name claims of OpenID Connect Core 1.0 section 5.1.
+type Names struct {
+	Given  string
+	Family string
+	Full   string
 }
 
 // Profile returns the owner's profile. It is lanyard.ErrNotFound for an owner
@@ -49,7 +56,7 @@ func fromRecord(r store.Profile) Profile {
 		Email: r.Email, EmailVerified: r.EmailVerified,
 		GivenName: r.Directory.Given, FamilyName: r.Directory.Family,
 		Locale: r.Locale, ZoneInfo: r.ZoneInfo,
-		Directory: r.Directory,
+		Directory: Names(r.Directory),
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}
 	if r.GivenName != nil {

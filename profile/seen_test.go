@@ -10,7 +10,6 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/profile"
-	"github.com/aichub/lanyard/store"
 	"github.com/aichub/lanyard/store/memory"
 )
 
@@ -28,7 +27,7 @@ func TestFirstSight(t *testing.T) {
 		want := profile.Profile{
 			Owner: ana, Version: 1, Email: "ana@example.com", EmailVerified: true,
 			GivenName: "Ana", FamilyName: "Souza", Name: "Ana de Souza", Locale: "pt-BR", ZoneInfo: "America/Sao_Paulo",
-			Directory: store.Names{Given: "Ana", Family: "Souza", Full: "Ana de Souza"},
+			Directory: profile.Names{Given: "Ana", Family: "Souza", Full: "Ana de Souza"},
 			CreatedAt: start, UpdatedAt: start,
 		}
 		if !same(got, want) {
