@@ -177,7 +177,8 @@ func TestEditConnection(t *testing.T) {
 			`{"secrets":["x"]}`:                                        "invalid-input /secrets invalid",
 			`{"secrets":{"email":"x"}}`:                                "invalid-input /secrets/email unknown",
 			`{"fields":{"api_token":"x"}}`:                             "invalid-input /fields/api_token unknown",
-			`{"fields":{"email":null}}`:                                "invalid-input /fields/email invalid",
+			`{"fields":{"email":null}}`:                                "invalid-input /fields/email required",
+			`{"fields":{"nothing":null}}`:                              "invalid-input /fields/nothing unknown",
 			`{"fields":{"site":"acme.evil.example/#"}}`:                "invalid-input /fields/site invalid",
 			`{"fields":null}`:                                          "invalid-input /fields invalid",
 			`{"allow_unverified":null}`:                                "invalid-input /allow_unverified invalid",
@@ -242,4 +243,33 @@ func TestVerifyMarksTheConnection(t *testing.T) {
 	w.call(session(ana), "POST", one+"/verifications", `null`).is(200)
 	w.call(session(ana), "POST", one+"/verifications", `[]`).refused(400, "malformed-request")
 	w.call(session(ana), http.MethodPost, one+"/verifications", `x`, "Content-Type", "text/plain").refused(415, "unsupported-media-type")
+}
+
+// A member of "fields" that is null is removed, as in every merge patch; what
+// is absent stays.
+func TestNullRemovesAField(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{tokens: func(o *providertoken.Options) {
+		for i := range o.Providers {
+			if d := &o.Providers[i]; d.ID == "jira-data-center" {
+				d.Methods[0].Fields = append(d.Methods[0].Fields,
+					providertoken.Field{Name: "note", Label: "Note", Public: true, Optional: true},
+					providertoken.Field{Name: "team", Label: "Team", Public: true, Optional: true})
+			}
+		}
+	}})
+	body := strings.Replace(jiraBody("", apiSecretAna), "{", `{"fields":{"note":"mine","team":"ours"},`, 1)
+	one := "/provider-tokens/" + w.call(session(ana), "POST", "/provider-tokens", body).is(201).text("id")
+	got := w.call(session(ana), "PATCH", one, `{"fields":{"note":null}}`).is(200)
+	if got.get("fields.note") != nil || got.text("fields.team") != "ours" || got.header.Get("ETag") != `"2"` {
+		t.Errorf("PATCH of a field with null = %s with ETag %s", got.body, got.header.Get("ETag"))
+	}
+	// Once more is no edit.
+	got = w.call(session(ana), "PATCH", one, `{"fields":{"note":null}}`).is(200)
+	if got.header.Get("ETag") != `"2"` {
+		t.Errorf("PATCH of a field that is gone with null has ETag %s, want \"2\"", got.header.Get("ETag"))
+	}
+	// A new connection is no patch.
+	body = strings.Replace(jiraBody("b", apiSecretAna), "{", `{"fields":{"note":null},`, 1)
+	w.call(session(ana), "POST", "/provider-tokens", body).refused(422, "invalid-input /fields/note invalid")
 }

@@ -180,6 +180,7 @@ func (h *Handler) updateToken(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	removeNulls(body.Fields)
 	fields, err1 := readTexts("fields", body.Fields)
 	secrets, err2 := secretTexts(body.Secrets)
 	if err := firstError(inTime("expires_at", body.ExpiresAt), body.AllowUnverified.notNull("allow_unverified"), err1, err2); err != nil {
@@ -245,6 +246,16 @@ func (h *Handler) verifyToken(c *call) (answer, error) {
 		a.Account = &accountView{Name: v.Account.Name, Email: v.Account.Email, ID: v.Account.ID}
 	}
 	return answer{status: http.StatusOK, body: a}, nil
+}
+
+// removeNulls makes of each member that is null the empty text, which removes
+// the field: the object is a merge patch (RFC 7396).
+func removeNulls(m member[map[string]member[string]]) {
+	for name, value := range m.value {
+		if value.null {
+			m.value[name] = member[string]{set: true}
+		}
+	}
 }
 
 // readTexts reads an object of strings; null is refused, for the object and for
