@@ -22,9 +22,10 @@ type ExportStore interface {
 	ProviderTokens(ctx context.Context, owner lanyard.Owner) ([]store.ProviderToken, error)
 }
 
-// Export is all that is kept about one owner, without secrets and hashes. Its
-// JSON form is stable: members are added, never renamed. Times are RFC 3339 in
-// UTC; what is empty is left out.
+// Export is what is kept about one owner, without secrets and hashes. Of a
+// deleted key it has the history only: the tombstone, which keeps name, scopes
+// and times of the key until it is purged, is in no list. Its JSON form is stable: members are added, never
+// renamed. Times are RFC 3339 in UTC; what is empty is left out.
 type Export struct {
 	Tenant     string    `json:"tenant,omitempty"`
 	Subject    string    `json:"sub"`
@@ -126,9 +127,9 @@ type ExportedActor struct {
 	Subject string `json:"sub,omitempty"`
 }
 
-// Export returns all that is kept about the owner, expired keys and the whole
-// history included; of an owner nothing is known of, that is little and no
-// error. It reads piece by piece: what changes meanwhile may be in it or not.
+// Export returns what is kept about the owner, expired keys and the whole
+// history included and tombstones of deleted keys not; of an owner nothing is
+// known of, that is little and no error. It reads piece by piece: what changes meanwhile may be in it or not.
 func (s *Service) Export(ctx context.Context, owner lanyard.Owner) (_ Export, err error) {
 	ctx, end := s.spans.Start(ctx, "profile.Export")
 	defer end(&err)

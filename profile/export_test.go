@@ -188,6 +188,26 @@ func TestExport(t *testing.T) {
 	})
 }
 
+// A deleted key is in the history and in no list.
+func TestExportOfADeletedKey(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, b *bench) {
+		everything(t, b.store, ana)
+		k := store.APIKey{ID: "k-acme", Owner: ana, DeletedAt: start.Add(time.Hour)}
+		e := lanyard.NewEvent(t.Context(), k.DeletedAt, ana, "api_key.deleted", k.ID).With("name", "laptop")
+		if err := b.store.DeleteAPIKey(t.Context(), k, e); err != nil {
+			t.Fatalf("DeleteAPIKey() = %v, want nil", err)
+		}
+		x, err := b.Export(t.Context(), ana)
+		if err != nil || x.APIKeys == nil || len(x.APIKeys) > 0 {
+			t.Errorf("Export() lists the keys %+v (%v), want none", x.APIKeys, err)
+		}
+		if newest := x.Activity[0]; newest.Action != e.Action || newest.Object != k.ID || newest.Detail["name"] != "laptop" {
+			t.Errorf("the newest event is %+v, want the deletion of the key", newest)
+		}
+	})
+}
+
 // Of an owner nobody knows there is little, and that is no error.
 func TestExportOfNobody(t *testing.T) {
 	t.Parallel()
