@@ -96,7 +96,9 @@ func (s *Service) written(ctx context.Context, e lanyard.Event) bool {
 // tenant stays; it names neither him nor, where he did it himself, where from.
 //
 // An owner who is seen again afterwards begins anew, so a host ends his
-// sessions first.
+// sessions first. A call that had read his key or connection before the erasure
+// may still write its use into his history after it; a second Erase, once such
+// calls have ended, removes that.
 func (s *Service) Erase(ctx context.Context, owner lanyard.Owner) (err error) {
 	ctx, end := s.spans.Start(ctx, "profile.Erase")
 	defer end(&err)

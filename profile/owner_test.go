@@ -196,6 +196,30 @@ func TestErase(t *testing.T) {
 	})
 }
 
+// What a call under way wrote after an erasure goes with the next.
+func TestEraseAgain(t *testing.T) {
+	t.Parallel()
+	eachStore(t, func(t *testing.T, b *bench) {
+		everything(t, b.store, ana)
+		if err := b.Erase(t.Context(), ana); err != nil {
+			t.Fatalf("Erase() = %v, want nil", err)
+		}
+		late := lanyard.NewEvent(lanyard.WithRequest(t.Context(), lanyard.Request{IP: "203.0.113.7"}), start, ana, "provider_token.used", "t-acme")
+		if err := b.store.Append(t.Context(), late); err != nil {
+			t.Fatalf("Append() after Erase = %v, want nil", err)
+		}
+		if n := len(b.history(t, ana)); n != 1 {
+			t.Fatalf("the history holds %d events after a late use, want 1", n)
+		}
+		if err := b.Erase(t.Context(), ana); err != nil {
+			t.Fatalf("Erase() again = %v, want nil", err)
+		}
+		if history := b.history(t, ana); len(history) > 0 {
+			t.Errorf("after a second Erase the history holds %+v", history)
+		}
+	})
+}
+
 // An operator who erases is named; the one who is erased is not.
 func TestEraseByAnother(t *testing.T) {
 	t.Parallel()

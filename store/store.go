@@ -165,7 +165,8 @@ type Owners interface {
 	// Erase removes profile, keys, tombstones, connections, owner key, usage,
 	// events and state of the owner, writes the epoch and stores e, whose
 	// Owner and Actor must not name the subject. Erasing an owner of whom
-	// nothing is stored still stores e.
+	// nothing is stored still stores e. What is appended to his history later
+	// stays until he is erased again.
 	Erase(ctx context.Context, owner lanyard.Owner, e lanyard.Event) error
 }
 
@@ -173,7 +174,8 @@ type Owners interface {
 type Events interface {
 	// Append stores a fact that comes with no change. It returns ErrExists
 	// when the owner has an event with e's DedupeKey, or anybody one with its
-	// ID, and stores nothing then.
+	// ID, and stores nothing then. It asks for nothing else of the owner: he
+	// may be unknown, or erased.
 	Append(ctx context.Context, e lanyard.Event) error
 
 	// Events returns the owner's events, newest first, then by id, at most
