@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptrace"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,18 +97,22 @@ func TestAResponseDoesNotNameTheCredential(t *testing.T) {
 	}
 }
 
-// A trace is told every header that is written.
+// A trace is told every header that is written, and where a connection goes.
 func TestATraceHearsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, acme("X-Key"), nil)
-	var heard atomic.Int64
-	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-		WroteHeaderField: func(string, []string) { heard.Add(1) },
-		GotConn:          func(httptrace.GotConnInfo) { heard.Add(1) },
-	})
+	var ear ear
+	ctx := httptrace.WithClientTrace(t.Context(), ear.trace())
 	send(t, p.client, p.request(t, "GET", "/things").WithContext(ctx))
-	if n := heard.Load(); n != 0 {
-		t.Errorf("a caller's trace heard %d things", n)
+	if heard := ear.heard(); heard != nil {
+		t.Errorf("a caller's trace heard %v on a warm connection", heard)
+	}
+	cold := newWorldOver(t, p.world, p.store) // with a transport of its own
+	c, err := cold.tokens.Client(ctx, ana, providertoken.Ref{Provider: "acme-x"}, nil)
+	ok(t, err)
+	send(t, c, p.request(t, "GET", "/things").WithContext(ctx))
+	if heard := ear.heard(); heard != nil {
+		t.Errorf("a caller's trace heard %v on a cold connection", heard)
 	}
 
 	// Nor that of a probe which a 401 starts.
@@ -118,16 +123,46 @@ func TestATraceHearsNothing(t *testing.T) {
 	w := newWorld(t, func(o *providertoken.Options) {
 		o.Providers, o.Instances = append(o.Providers, acme("X-Key")), append(o.Instances, instance(server))
 	})
-	_, err = w.tokens.Create(t.Context(), ana, acmeRequest)
+	_, err = w.tokens.Create(ctx, ana, acmeRequest)
 	ok(t, err)
-	c, err := w.tokens.Client(ctx, ana, providertoken.Ref{Provider: "acme-x"}, nil)
+	c, err = w.tokens.Client(ctx, ana, providertoken.Ref{Provider: "acme-x"}, nil)
 	ok(t, err)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL()+"/refused", nil)
 	ok(t, err)
 	send(t, c, req)
-	if refuse.count() != 2 || heard.Load() != 0 {
-		t.Errorf("%d probes, of which a caller's trace heard %d things", refuse.count(), heard.Load())
+	if heard := ear.heard(); refuse.count() != 2 || heard != nil {
+		t.Errorf("%d probes, of which a caller's trace heard %v", refuse.count(), heard)
 	}
+}
+
+// ear notes which hooks of its trace were called.
+type ear struct {
+	mu    sync.Mutex
+	hooks []string
+}
+
+func (e *ear) heard() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.hooks
+}
+
+// trace returns a trace with every hook there is.
+func (e *ear) trace() *httptrace.ClientTrace {
+	var all httptrace.ClientTrace
+	for hook, value := range reflect.ValueOf(&all).Elem().Fields() {
+		value.Set(reflect.MakeFunc(hook.Type, func([]reflect.Value) []reflect.Value {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			e.hooks = append(e.hooks, hook.Name)
+			var none []reflect.Value
+			for out := range hook.Type.Outs() {
+				none = append(none, reflect.Zero(out))
+			}
+			return none
+		}))
+	}
+	return &all
 }
 
 // TRACE repeats the request in its answer.

@@ -6,12 +6,12 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/internal/input"
@@ -206,7 +206,7 @@ func (e Expiry) read(header http.Header) time.Time {
 // counts it. The answer knows nothing of the request.
 func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
 	start := time.Now()
-	res, err := o.transport.RoundTrip(req.WithContext(untraced{req.Context()}))
+	res, err := o.transport.RoundTrip(req.WithContext(newUntraced(req.Context())))
 	s.telemetry.call(req.Context(), o.id, res, time.Since(start))
 	if err != nil {
 		if ended := req.Context().Err(); ended != nil {
@@ -218,16 +218,19 @@ func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// untraced is a context without its httptrace.ClientTrace, which is told every
-// header that is written.
+// untraced is a context that ends as its own does and has none of its values
+// but the span. Among the others are an httptrace.ClientTrace, which is told
+// every header that is written, and what package net reads of it.
 type untraced struct {
 	context.Context //nolint:containedctx // it is a context
+	span            context.Context
 }
 
-func (c untraced) Value(key any) any {
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
-		return nil
-	}
-	return v
+func newUntraced(ctx context.Context) untraced {
+	return untraced{ctx, trace.ContextWithSpan(context.Background(), trace.SpanFromContext(ctx))}
 }
+
+func (c untraced) Value(key any) any { return c.span.Value(key) }
+
+// AfterFunc lets package context wait for the end without a goroutine.
+func (c untraced) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
