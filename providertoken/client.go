@@ -215,28 +215,45 @@ func (l *lease) to(ctx context.Context, to origin) (*sight, error) {
 }
 
 // outgoing returns the request that is sent: the caller's, with the credential
-// in the place of whatever headers say who calls. Names are compared as
-// net/http writes them, which may differ from how the caller did.
+// in the place of whatever headers say who calls.
 func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
 	out := req.WithContext(req.Context())
 	out.Host = "" // the URL's: another name would be another server
 	out.Header = make(http.Header, len(req.Header)+len(now.headers))
 	for name, values := range req.Header {
-		name = http.CanonicalHeaderKey(name)
-		switch name {
-		case "Authorization", "Cookie", "Proxy-Authorization":
-			continue
-		case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
-			if readOnly {
-				continue
-			}
+		if !now.strips(name, readOnly) {
+			name = http.CanonicalHeaderKey(name)
+			out.Header[name] = append(out.Header[name], values...)
 		}
-		out.Header[name] = append(out.Header[name], values...)
 	}
 	for name, value := range now.headers {
 		out.Header.Set(name, value.Reveal())
 	}
 	return out
+}
+
+// strips reports whether a caller's header stays behind. Names are compared as
+// net/http writes them, which may differ from how the caller did, and as CGI
+// (RFC 3875 section 4.1.18) and what came after it read them, where an
+// underscore is a hyphen.
+func (now *sight) strips(name string, readOnly bool) bool {
+	switch name = alike(name); name {
+	case "Authorization", "Cookie", "Proxy-Authorization":
+		return true
+	case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+		return readOnly
+	}
+	for own := range now.headers {
+		if name == alike(own) {
+			return true
+		}
+	}
+	return false
+}
+
+// alike is the same for two names that a server may take for one.
+func alike(name string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
 // current returns what is known of the connection, read anew when that is

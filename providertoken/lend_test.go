@@ -190,7 +190,11 @@ func TestHeadersOfTheCallerAreStripped(t *testing.T) {
 		req := p.request(t, "GET", "/things")
 		for _, spelled := range []string{name, strings.ToLower(name), strings.ToUpper(name), "authorization", "AUTHORIZATION", "cookie", "proxy-authorization"} {
 			req.Header[spelled] = []string{"of-the-caller"}
+			req.Header[strings.ReplaceAll(spelled, "-", "_")] = []string{"of-the-caller"}
 		}
+		req.Header["X_Http-Method_Override"] = []string{"of-the-caller"}
+		req.Header["x_http_method"] = []string{"of-the-caller"}
+		req.Header["x_mine"] = []string{"3"}
 		req.Header["host"] = []string{"evil.example"}
 		req.Header["transfer-encoding"] = []string{"chunked"}
 		req.Header["x-http-method-override"] = []string{"DELETE"}
@@ -206,6 +210,9 @@ func TestHeadersOfTheCallerAreStripped(t *testing.T) {
 		}
 		if got := last.header.Values("X-Mine"); len(got) != 2 {
 			t.Errorf("%s: X-Mine = %v, want both values", name, got)
+		}
+		if got := last.header.Get("X_mine"); got != "3" {
+			t.Errorf("%s: X_mine = %q, want what is the caller's own", name, got)
 		}
 		if last.header.Get("X-Http-Method-Override") != "" {
 			t.Error("a client lent for reading sent another method's name")
