@@ -1,0 +1,160 @@
+// Package servers finds or starts the real servers that tests need:
+//
+//	func TestMain(m *testing.M) { servers.Main(m) }
+//
+//	func TestIt(t *testing.T) {
+//		url := servers.Postgres(t)   // an empty database of its own
+//		transit := servers.Vault(t)  // a transit engine of its own
+//	}
+//
+// Of each kind one server serves a whole test binary. It is, in this order,
+//
+//   - the one that the environment names: LANYARD_TEST_POSTGRES, a URL with the
+//     right to create databases; LANYARD_TEST_VAULT, an address, with a root
+//     token in LANYARD_TEST_VAULT_TOKEN;
+//   - a container, where a Docker engine answers. LANYARD_TEST_POSTGRES_IMAGE
+//     and LANYARD_TEST_VAULT_IMAGE name other images than postgres:17-alpine and
+//     hashicorp/vault:1.21; one that is there already is not pulled;
+//   - a process, where scripts/postgres and scripts/vault find the binaries. It
+//     ends with the test binary, however that ends.
+//
+// A line "postgres: using ..." or "vault: using ..." says which it was. Where
+// there is none at all, the test is skipped; scripts/testsum can refuse that.
+package servers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// server is one that runs.
+type server struct {
+	address string // a URL
+	token   string // what else it takes to be let in
+	what    string // in words
+	stop    func() error
+}
+
+// kind is what servers of one kind have in common.
+type kind struct {
+	name    string // of its script, and at the start of its lines
+	address string // the variables that name a server
+	token   string // may be empty
+	image   image
+	ready   func(s *server) error // asks it something; nil once it answers
+}
+
+// errNone: there is no server this way, and nothing is wrong with that.
+var errNone = errors.New("none")
+
+// find tries the ways in their order. The error says why each led nowhere.
+func (k kind) find() (*server, error) {
+	s, err := k.named()
+	if errors.Is(err, errNone) {
+		s, err = k.start()
+	}
+	if err == nil {
+		k.say("using %s", s.what)
+	}
+	return s, err
+}
+
+// start starts a server, whatever the environment names.
+func (k kind) start() (*server, error) {
+	why := errNone
+	for _, way := range []func() (*server, error){k.contained, k.scripted} {
+		s, err := way()
+		if err == nil {
+			stopLater(s)
+			return s, nil
+		}
+		if !errors.Is(err, errNone) {
+			return nil, fmt.Errorf("%s: %w", k.name, err)
+		}
+		why = fmt.Errorf("%w; %w", why, err)
+	}
+	return nil, why
+}
+
+// named returns the server that the environment names.
+func (k kind) named() (*server, error) {
+	s := &server{address: os.Getenv(k.address)}
+	if s.address == "" {
+		return nil, fmt.Errorf("%w: %s is not set", errNone, k.address)
+	}
+	if k.token != "" {
+		if s.token = os.Getenv(k.token); s.token == "" {
+			return nil, fmt.Errorf("%s is set without %s", k.address, k.token)
+		}
+	}
+	if err := k.ready(s); err != nil {
+		return nil, fmt.Errorf("the server that %s names: %w", k.address, err)
+	}
+	s.what = fmt.Sprintf("the server that %s names", k.address)
+	return s, nil
+}
+
+// say writes one line to a person, and to scripts/testsum.
+func (k kind) say(format string, args ...any) {
+	fmt.Fprintln(os.Stderr, strings.TrimSuffix(k.name+": "+fmt.Sprintf(format, args...), "\n"))
+}
+
+// need returns the server, or ends the test: without any it is skipped, with
+// one that does not work it fails.
+func (k kind) need(t testing.TB, s *server, err error) *server {
+	t.Helper()
+	switch {
+	case errors.Is(err, errNone):
+		t.Skipf("needs a server, see scripts/%s: %v", k.name, err)
+	case err != nil:
+		t.Fatalf("needs a server that works: %v", err)
+	}
+	return s
+}
+
+// running are the servers that are stopped when all tests are done.
+var running struct {
+	sync.Mutex
+	servers []*server
+}
+
+func stopLater(s *server) {
+	running.Lock()
+	defer running.Unlock()
+	running.servers = append(running.servers, s)
+}
+
+// Main runs the tests and ends the process as [testing.M.Run] says, when the
+// servers are stopped that were started for them.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stopAll(); err != nil {
+		fmt.Fprintln(os.Stderr, "servers:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func stopAll() error {
+	running.Lock()
+	defer running.Unlock()
+	var errs []error
+	for _, s := range running.servers {
+		errs = append(errs, s.stop())
+	}
+	running.servers = nil
+	return errors.Join(errs...)
+}
+
+// stopNow stops a server before its time.
+func stopNow(s *server) error {
+	running.Lock()
+	running.servers = slices.DeleteFunc(running.servers, func(other *server) bool { return other == s })
+	running.Unlock()
+	return s.stop()
+}
