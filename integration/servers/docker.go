@@ -1,11 +1,13 @@
 package servers
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -20,6 +22,7 @@ type image struct {
 	port     string // as "5432/tcp"
 	options  func(secret string) dockertest.RunOptions
 	address  func(hostPort, secret string) string
+	unseal   *regexp.Regexp // finds what unseals it in its log; may be nil
 }
 
 const (
@@ -63,6 +66,15 @@ func (k kind) contained() (*server, error) {
 	}
 	if err := k.await(s); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", s.what, err), s.stop())
+	}
+	if k.image.unseal != nil {
+		var log bytes.Buffer
+		err := pool.Client.Logs(docker.LogsOptions{
+			Container: container.Container.ID, OutputStream: &log, ErrorStream: &log, Stdout: true, Stderr: true,
+		})
+		if found := k.image.unseal.FindSubmatch(log.Bytes()); err == nil && found != nil {
+			s.unseal = string(found[1])
+		}
 	}
 	return s, nil
 }

@@ -24,9 +24,9 @@ func (k kind) scripted() (*server, error) {
 		return nil, fmt.Errorf("%w: no binaries", errNone)
 	}
 	cmd := exec.CommandContext(ctx, script, "run", "sh", "-c",
-		fmt.Sprintf(`printf '%%s\n%%s\n' "$%s" "${%s:-}"; exec cat`, k.address, k.tokenOrAddress()))
+		fmt.Sprintf(`env | grep '^%s'; echo; exec cat`, k.address))
 	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); name != k.address && name != k.token {
+		if !strings.HasPrefix(variable, k.address) {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
@@ -51,7 +51,7 @@ func (k kind) scripted() (*server, error) {
 		_ = leash.Close()
 		return cmd.Wait()
 	}
-	s, err := readServer(out)
+	variables, err := readVariables(out)
 	if err != nil {
 		err = errors.Join(err, stop())
 	}
@@ -59,31 +59,29 @@ func (k kind) scripted() (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scripts/%s: %w: %s", k.name, err, text)
 	}
-	s.stop = stop
-	_, s.what, _ = strings.Cut(strings.TrimSpace(string(text)), ": using ")
-	return s, nil
+	_, what, _ := strings.Cut(strings.TrimSpace(string(text)), ": using ")
+	return &server{
+		address: variables[k.address],
+		token:   variables[k.address+tokenSuffix],
+		unseal:  variables[k.address+unsealSuffix],
+		what:    what, stop: stop,
+	}, nil
 }
 
-// tokenOrAddress is a variable that exists.
-func (k kind) tokenOrAddress() string {
-	if k.token == "" {
-		return k.address
+// readVariables reads an environment, up to an empty line.
+func readVariables(r io.Reader) (map[string]string, error) {
+	variables := make(map[string]string)
+	for lines := bufio.NewReader(r); ; {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if !ok {
+			return variables, nil
+		}
+		variables[name] = value
 	}
-	return k.token
-}
-
-// readServer reads an address and a token.
-func readServer(r io.Reader) (*server, error) {
-	lines := bufio.NewReader(r)
-	address, err := lines.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	token, err := lines.ReadString('\n')
-	if err != nil {
-		return nil, err
-	}
-	return &server{address: strings.TrimSpace(address), token: strings.TrimSpace(token)}, nil
 }
 
 // scriptNamed looks for scripts/name from here upwards. Tests run in the folder

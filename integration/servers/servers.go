@@ -36,6 +36,7 @@ import (
 type server struct {
 	address string // a URL
 	token   string // what else it takes to be let in
+	unseal  string // and to unseal it, where that is known
 	what    string // in words
 	stop    func() error
 }
@@ -43,11 +44,17 @@ type server struct {
 // kind is what servers of one kind have in common.
 type kind struct {
 	name    string // of its script, and at the start of its lines
-	address string // the variables that name a server
-	token   string // may be empty
+	address string // the variable that names a server
+	secret  bool   // there is a token beside it
 	image   image
 	ready   func(s *server) error // asks it something; nil once it answers
 }
+
+// What the variables of a server end in that say more than its address.
+const (
+	tokenSuffix  = "_TOKEN"
+	unsealSuffix = "_UNSEAL"
+)
 
 // errNone: there is no server this way, and nothing is wrong with that.
 var errNone = errors.New("none")
@@ -87,10 +94,9 @@ func (k kind) named() (*server, error) {
 	if s.address == "" {
 		return nil, fmt.Errorf("%w: %s is not set", errNone, k.address)
 	}
-	if k.token != "" {
-		if s.token = os.Getenv(k.token); s.token == "" {
-			return nil, fmt.Errorf("%s is set without %s", k.address, k.token)
-		}
+	s.token = os.Getenv(k.address + tokenSuffix)
+	if k.secret && s.token == "" {
+		return nil, fmt.Errorf("%s is set without %[1]s%s", k.address, tokenSuffix)
 	}
 	if err := k.ready(s); err != nil {
 		return nil, fmt.Errorf("the server that %s names: %w", k.address, err)

@@ -81,6 +81,7 @@ func TestOwn(t *testing.T) {
 			if status, err := own.Root.Sys().SealStatusWithContext(t.Context()); err != nil || !status.Sealed {
 				t.Errorf("SealStatus() = %v, %v, want it sealed", status, err)
 			}
+			own.Unseal(t)
 			gone = own.Root
 		})
 		if gone == nil {

@@ -3,6 +3,7 @@ package servers
 import (
 	"context"
 	"net/url"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 var vault = kind{
 	name:    "vault",
 	address: "LANYARD_TEST_VAULT",
-	token:   "LANYARD_TEST_VAULT_TOKEN",
+	secret:  true,
 	ready: func(s *server) error {
 		client, err := newClient(s.address, s.token)
 		if err != nil {
@@ -34,6 +35,7 @@ var vault = kind{
 				CapAdd: []string{"IPC_LOCK"},
 			}
 		},
+		unseal:  regexp.MustCompile(`Unseal Key: *(\S+)`),
 		address: func(hostPort, _ string) string { return (&url.URL{Scheme: "http", Host: hostPort}).String() },
 	},
 }
@@ -47,6 +49,8 @@ type Transit struct {
 
 	// Mount is where the engine is mounted.
 	Mount string
+
+	unseal string
 }
 
 // Vault returns an empty transit engine. Its mount is removed when the test
@@ -83,11 +87,20 @@ func mounted(t testing.TB, s *server) *Transit {
 	if err != nil {
 		t.Fatalf("make a client of Vault: %v", err)
 	}
-	transit := &Transit{Root: client, Mount: "test-" + randomText()}
+	transit := &Transit{Root: client, Mount: "test-" + randomText(), unseal: s.unseal}
 	if err := client.Sys().MountWithContext(t.Context(), transit.Mount, &api.MountInput{Type: "transit"}); err != nil {
 		t.Fatalf("mount a transit engine: %v", err)
 	}
 	return transit
+}
+
+// Unseal opens a server that was sealed; see [OwnVault].
+func (v *Transit) Unseal(t testing.TB) {
+	t.Helper()
+	status, err := v.Root.Sys().UnsealWithContext(t.Context(), v.unseal)
+	if err != nil || status.Sealed {
+		t.Fatalf("unseal the test's Vault: %v", err)
+	}
 }
 
 // Client returns a client of the same server with another token, as a host
