@@ -13,7 +13,7 @@ endif
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## Run every test, with a real PostgreSQL; as root on Debian, install what is missing
+test: ## Run every test, with a real PostgreSQL and Vault; as root on Debian, install what is missing
 	@scripts/test
 
 lint: $(LINT) ## Check style, known traps and the import rules
