@@ -18,6 +18,8 @@
 //   - a process, where scripts/postgres and scripts/vault find the binaries. It
 //     ends with the test binary, however that ends.
 //
+// With LANYARD_TEST_DOCKER set it is a container or nothing.
+//
 // A line "postgres: using ..." or "vault: using ..." says which it was. Where
 // there is none at all, the test is skipped; scripts/testsum can refuse that.
 package servers
@@ -59,10 +61,13 @@ const (
 // errNone: there is no server this way, and nothing is wrong with that.
 var errNone = errors.New("none")
 
+// dockerVariable allows containers only.
+const dockerVariable = "LANYARD_TEST_DOCKER"
+
 // find tries the ways in their order. The error says why each led nowhere.
 func (k kind) find() (*server, error) {
 	s, err := k.named()
-	if errors.Is(err, errNone) {
+	if os.Getenv(dockerVariable) != "" || errors.Is(err, errNone) {
 		s, err = k.start()
 	}
 	if err == nil {
@@ -74,7 +79,11 @@ func (k kind) find() (*server, error) {
 // start starts a server, whatever the environment names.
 func (k kind) start() (*server, error) {
 	why := errNone
-	for _, way := range []func() (*server, error){k.contained, k.scripted} {
+	ways := []func() (*server, error){k.contained, k.scripted}
+	if os.Getenv(dockerVariable) != "" {
+		ways = ways[:1]
+	}
+	for _, way := range ways {
 		s, err := way()
 		if err == nil {
 			stopLater(s)
@@ -135,18 +144,39 @@ func stopLater(s *server) {
 	running.servers = append(running.servers, s)
 }
 
+// Start finds or starts a server of each kind for a command that is no test of
+// this module, and returns what the environment names them by. They run until
+// [Stop].
+func Start() (environment []string, err error) {
+	for _, find := range []struct {
+		kind kind
+		find func() (*server, error)
+	}{{postgres, findPostgres}, {vault, findVault}} {
+		s, err := find.find()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", find.kind.name, err)
+		}
+		environment = append(environment, find.kind.address+"="+s.address)
+		if find.kind.secret {
+			environment = append(environment, find.kind.address+tokenSuffix+"="+s.token)
+		}
+	}
+	return environment, nil
+}
+
 // Main runs the tests and ends the process as [testing.M.Run] says, when the
 // servers are stopped that were started for them.
 func Main(m *testing.M) {
 	code := m.Run()
-	if err := stopAll(); err != nil {
+	if err := Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "servers:", err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
 }
 
-func stopAll() error {
+// Stop stops what was started.
+func Stop() error {
 	running.Lock()
 	defer running.Unlock()
 	var errs []error

@@ -128,7 +128,7 @@ func TestKilled(t *testing.T) {
 func killed(t *testing.T) (address string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilled$", "-test.v")
-	cmd.Env = append(os.Environ(), childVariable+"=1", "DOCKER_HOST=tcp://127.0.0.1:1")
+	cmd.Env = append(os.Environ(), childVariable+"=1", "DOCKER_HOST=tcp://127.0.0.1:1", "LANYARD_TEST_DOCKER=")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
