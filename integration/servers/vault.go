@@ -21,6 +21,7 @@ var vault = kind{
 		if err != nil {
 			return err
 		}
+		client.SetMaxRetries(0) // who waits for the server asks again
 		_, err = client.Auth().Token().LookupSelfWithContext(context.Background())
 		return err
 	},
