@@ -8,13 +8,16 @@ LINT := $(shell command -v golangci-lint)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test lint fuzz mutants bench cover docs screenshot clean
+.PHONY: help test test-docker lint fuzz mutants bench cover docs screenshot clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## Run every test, with a real PostgreSQL; as root on Debian, install what is missing
+test: ## Run every test, with a real PostgreSQL and Vault; as root on Debian, install what is missing
 	@scripts/test
+
+test-docker: ## Run every test with both servers in containers; as root on Debian, start an engine where none runs
+	@scripts/docker run scripts/test
 
 lint: $(LINT) ## Check style, known traps and the import rules
 	$(LINT) run --allow-parallel-runners ./...

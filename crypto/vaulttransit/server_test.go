@@ -36,9 +36,11 @@ const (
 //   - a key that is not derived ignores the context in silence, a derived one
 //     binds to it and refuses to go without;
 //   - a key that does not exist is a 400 with "errors", and creating one by
-//     encrypting needs another capability than the token has: 403;
+//     encrypting needs another capability than the token has: 403. For who has
+//     it the key is made derived, since there is a context;
 //   - items that fail are a 400 with "batch_results", unless some succeed and
-//     partial_failure_response_code says another status;
+//     partial_failure_response_code says another status (of rewrap the real one
+//     makes it a 200 always);
 //   - rewrap encrypts anew also under the newest version;
 //   - an engine that is not mounted is a 404.
 type server struct {

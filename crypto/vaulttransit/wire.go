@@ -38,7 +38,8 @@ func encodeBatch(items []item) ([]byte, error) {
 	}
 	return json.Marshal(struct {
 		Items []item `json:"batch_input"`
-		// Without it one bad item of many makes the status 400.
+		// Without it one bad item of many makes the status 400, where it is not
+		// rewrap that is asked: Vault 1.21 answers that with 200 either way.
 		PartialFailure int `json:"partial_failure_response_code"`
 	}{numbered, http.StatusOK})
 }

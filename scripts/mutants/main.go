@@ -53,9 +53,9 @@ func run(ctx context.Context, args []string) error {
 		if verdict == dead {
 			killed++
 		}
-		fmt.Printf("%-14s %s (%s: %s %s)\n", verdict, m.Name, m.File, m.Package, m.Test)
+		fmt.Fprintf(os.Stdout, "%-14s %s (%s: %s %s)\n", verdict, m.Name, m.File, m.Package, m.Test)
 	}
-	fmt.Printf("%d of %d mutants killed\n", killed, tried)
+	fmt.Fprintf(os.Stdout, "%d of %d mutants killed\n", killed, tried)
 	if tried == 0 || killed < tried {
 		return fmt.Errorf("%d not killed", tried-killed)
 	}

@@ -27,22 +27,33 @@ func (c counts) String() string {
 	return fmt.Sprintf("%d passed, %d failed, %d skipped", c.passed, c.failed, c.skipped)
 }
 
-// stores are what tests are counted for apart, and what each runs on.
-var stores = []struct{ name, title string }{
-	{"memory", "memory, the reference store"},
-	{"sqlite", "SQLite, embedded"},
-	{"postgres", "PostgreSQL"},
+// backend is what tests are counted for apart.
+type backend struct{ name, title string }
+
+var groups = []struct {
+	title    string
+	backends []backend
+}{
+	{"Stores", []backend{
+		{"memory", "memory, the reference store"},
+		{"sqlite", "SQLite, embedded"},
+		{"postgres", "PostgreSQL"},
+	}},
+	{"Key services", []backend{
+		{"keyring", "keyring, a file"},
+		{"vault", "Vault"},
+	}},
 }
 
 type summary struct {
-	out    io.Writer
-	total  counts
-	stores map[string]*counts
-	parts  []*part
-	output map[string][]string // by package and test, until they end
-	failed map[string]bool     // packages of which a test failed
-	skips  []string
-	server string // which PostgreSQL
+	out      io.Writer
+	total    counts
+	backends map[string]*counts
+	parts    []*part
+	output   map[string][]string // by package and test, until they end
+	failed   map[string]bool     // packages of which a test failed
+	skips    []string
+	using    map[string][]string // by backend: which servers
 }
 
 // part is one run of go test.
@@ -53,11 +64,13 @@ type part struct {
 
 func newSummary(out io.Writer) *summary {
 	s := &summary{
-		out: out, stores: make(map[string]*counts),
+		out: out, backends: make(map[string]*counts), using: make(map[string][]string),
 		output: make(map[string][]string), failed: make(map[string]bool),
 	}
-	for _, store := range stores {
-		s.stores[store.name] = &counts{}
+	for _, group := range groups {
+		for _, b := range group.backends {
+			s.backends[b.name] = &counts{}
+		}
 	}
 	s.begin("tests")
 	return s
@@ -96,11 +109,23 @@ func (s *summary) line(line string) {
 			s.fail()
 		}
 	default:
-		if using, ok := strings.CutPrefix(line, "postgres: using "); ok {
-			s.server = using
-		}
+		s.hear(line)
 		s.print(line)
 	}
+}
+
+// hear takes note of a line "postgres: using ...". That a variable names the
+// server says less than who set the variable for us.
+func (s *summary) hear(line string) {
+	name, server, ok := strings.Cut(strings.TrimSpace(line), ": using ")
+	if !ok || s.backends[name] == nil || slices.Contains(s.using[name], server) {
+		return
+	}
+	named := func(server string) bool { return strings.HasPrefix(server, "the server that LANYARD_TEST_") }
+	if named(server) && len(s.using[name]) > 0 {
+		return
+	}
+	s.using[name] = append(slices.DeleteFunc(s.using[name], named), server)
 }
 
 func (s *summary) event(e event) {
@@ -109,6 +134,7 @@ func (s *summary) event(e event) {
 	case "build-output":
 		s.print(strings.TrimRight(e.Output, "\n"))
 	case "output":
+		s.hear(e.Output)
 		s.output[key] = append(s.output[key], e.Output)
 	case "pass", "fail", "skip":
 		if e.Test == "" {
@@ -133,7 +159,7 @@ func (s *summary) testDone(e event) {
 	}
 	count(&s.total)
 	count(&s.part().counts)
-	for name, c := range s.stores {
+	for name, c := range s.backends {
 		if concerns(e, name) {
 			count(c)
 		}
@@ -197,40 +223,44 @@ func (s *summary) flushUnfinished(pkg string) {
 	}
 }
 
-// concerns reports whether a test belongs to a store: by its package, or by a
+// concerns reports whether a test belongs to a backend: by its package, or by a
 // part of its name.
-func concerns(e event, store string) bool {
-	if path.Base(e.Package) == store {
+func concerns(e event, backend string) bool {
+	if path.Base(e.Package) == backend {
 		return true
 	}
 	return slices.ContainsFunc(strings.Split(e.Test, "/"), func(name string) bool {
-		return strings.EqualFold(name, store)
+		return strings.EqualFold(name, backend)
 	})
 }
 
 // report prints the summary and reports whether all is well.
-func (s *summary) report(required string) bool {
+func (s *summary) report(required []string) bool {
 	s.print("\nParts")
 	for _, p := range s.parts {
 		if p.counts != (counts{}) {
 			s.print(fmt.Sprintf("  %-38s %s", p.name, p.counts))
 		}
 	}
-	s.print("Stores")
-	for _, store := range stores {
-		s.print(fmt.Sprintf("  %-38s %s", store.title, s.stores[store.name]))
-	}
-	if s.server != "" {
-		s.print("  with " + s.server)
+	for _, group := range groups {
+		s.print(group.title)
+		for _, b := range group.backends {
+			s.print(fmt.Sprintf("  %-38s %s", b.title, s.backends[b.name]))
+			for _, server := range s.using[b.name] {
+				s.print("    with " + server)
+			}
+		}
 	}
 	for _, skip := range s.skips {
 		s.print("skipped " + skip)
 	}
 	ok := s.total.failed == 0 && s.total.passed > 0
-	if c, known := s.stores[required]; required != "" && (!known || c.passed == 0) {
-		s.print("no test of " + required + " passed, and it is required")
-		s.total.failed++
-		ok = false
+	for _, name := range required {
+		if c, known := s.backends[name]; !known || c.passed == 0 {
+			s.print("no test of " + name + " passed, and it is required")
+			s.total.failed++
+			ok = false
+		}
 	}
 	s.print(s.total.String())
 	return ok

@@ -10,16 +10,16 @@ func TestSummary(t *testing.T) {
 	const pass = `{"Action":"pass","Package":"x/store/postgres","Test":"TestStore"}` + "\n"
 	tests := []struct {
 		name, in string
-		require  string
+		require  []string
 		ok       bool
 		last     string
 		contains string
 	}{
-		{name: "passes", in: pass, require: "postgres", ok: true, last: "1 passed, 0 failed, 0 skipped"},
+		{name: "passes", in: pass, require: []string{"postgres"}, ok: true, last: "1 passed, 0 failed, 0 skipped"},
 		{name: "nothing ran", in: "", last: "0 passed, 0 failed, 0 skipped"},
 		{name: "the required store was skipped",
 			in:      `{"Action":"pass","Package":"x","Test":"TestA"}` + "\n" + strings.Replace(pass, "pass", "skip", 1),
-			require: "postgres", last: "1 passed, 1 failed, 1 skipped", contains: "skipped x/store/postgres TestStore"},
+			require: []string{"postgres"}, last: "1 passed, 1 failed, 1 skipped", contains: "skipped x/store/postgres TestStore"},
 		{name: "a failure shows its output",
 			in: `{"Action":"output","Package":"x","Test":"TestA","Output":"a_test.go:1: why\n"}` + "\n" +
 				`{"Action":"fail","Package":"x","Test":"TestA"}` + "\n" + `{"Action":"fail","Package":"x"}` + "\n!! exit status 1\n",
@@ -37,9 +37,28 @@ func TestSummary(t *testing.T) {
 		{name: "a command that failed without a test", in: pass + "== vet\nx.go:2: odd\n!! exit status 1\n",
 			last: "1 passed, 1 failed, 0 skipped", contains: "x.go:2: odd"},
 		{name: "a subtest named after the store", in: `{"Action":"pass","Package":"x","Test":"TestA/Postgres/b"}` + "\n",
-			require: "postgres", ok: true, last: "1 passed, 0 failed, 0 skipped"},
+			require: []string{"postgres"}, ok: true, last: "1 passed, 0 failed, 0 skipped"},
+		{name: "two are required, and one ran", in: pass, require: []string{"postgres", "vault"},
+			last: "1 passed, 1 failed, 0 skipped", contains: "no test of vault passed, and it is required"},
+		{name: "two are required, and both ran", in: pass + `{"Action":"pass","Package":"x/integration/vault","Test":"TestPolicy"}` + "\n",
+			require: []string{"postgres", "vault"}, ok: true, last: "2 passed, 0 failed, 0 skipped",
+			contains: "  Vault                                  1 passed, 0 failed, 0 skipped"},
+		{name: "another package is not the server's", in: `{"Action":"pass","Package":"x/crypto/vaulttransit","Test":"TestVaults"}` + "\n",
+			require: []string{"vault"}, last: "1 passed, 1 failed, 0 skipped"},
+		{name: "nobody knows what is required", in: pass, require: []string{"oracle"},
+			last: "1 passed, 1 failed, 0 skipped", contains: "no test of oracle passed"},
 		{name: "which server", in: "postgres: using PostgreSQL 15, a throwaway\n" + pass, ok: true,
 			last: "1 passed, 0 failed, 0 skipped", contains: "with PostgreSQL 15, a throwaway"},
+		{name: "which server, said by a test",
+			in: `{"Action":"output","Package":"x/vault","Test":"TestA","Output":"vault: using Vault 1.21\n"}` + "\n" +
+				`{"Action":"pass","Package":"x/vault","Test":"TestA"}` + "\n",
+			ok: true, last: "1 passed, 0 failed, 0 skipped", contains: "1 passed, 0 failed, 0 skipped\n    with Vault 1.21\n"},
+		{name: "which servers, each once",
+			in: "vault: using the server that LANYARD_TEST_VAULT names\nvault: using A\nvault: using B\n" +
+				"vault: using A\nvault: using the server that LANYARD_TEST_VAULT names\n" + pass,
+			ok: true, last: "1 passed, 0 failed, 0 skipped", contains: "0 skipped\n    with A\n    with B\n1 passed"},
+		{name: "a server that only a variable names", in: "postgres: using the server that LANYARD_TEST_POSTGRES names\n" + pass,
+			ok: true, last: "1 passed, 0 failed, 0 skipped", contains: "    with the server that LANYARD_TEST_POSTGRES names\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
