@@ -332,11 +332,11 @@ func counts(metrics metricdata.ResourceMetrics) map[string]int64 {
 			if kv.Key != "lanyard.provider" {
 				continue
 			}
-			text += " " + kv.Value.Emit()
+			text += " " + kv.Value.String()
 		}
 		for _, kv := range set.ToSlice() {
 			if kv.Key != "lanyard.provider" {
-				text += " " + kv.Value.Emit()
+				text += " " + kv.Value.String()
 			}
 		}
 		return text
@@ -350,7 +350,7 @@ func counts(metrics metricdata.ResourceMetrics) map[string]int64 {
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
-					out[name(m.Name, p.Attributes)] += int64(p.Count) //nolint:gosec // small
+					out[name(m.Name, p.Attributes)] += int64(p.Count)
 				}
 			}
 		}

@@ -132,22 +132,14 @@ func demo(ctx context.Context) (*providertest.Fake, *providertoken.Service, func
 		"anas-token": {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
 	}.Account)
 	server, err := providertest.NewServer(jira)
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	dir, err := os.MkdirTemp("", "lanyard")
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	secrets, err := keyring.Create(filepath.Join(dir, "lanyard.keys"), nil)
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	st := memory.New()
 	sealer, err := crypto.NewSealer(secrets, st, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
 		Providers: catalog.All(),
 		Instances: []providertoken.Instance{{
@@ -155,15 +147,17 @@ func demo(ctx context.Context) (*providertest.Fake, *providertoken.Service, func
 			RootCAs: server.RootCAs(), Networks: server.Networks(),
 		}},
 	})
-	if err != nil {
-		log.Fatal(err)
-	}
+	must(err)
 	return jira, tokens, func() {
 		for _, c := range []io.Closer{st, closer(func() error { return server.Close(ctx) }), closer(func() error { return os.RemoveAll(dir) })} {
-			if err := c.Close(); err != nil {
-				log.Fatal(err)
-			}
+			must(c.Close())
 		}
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
 	}
 }
 

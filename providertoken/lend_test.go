@@ -172,7 +172,7 @@ func TestMethodsThatAreNotLent(t *testing.T) {
 		p := newPlatform(t, acme("X-Key"), use)
 		before := p.count()
 		for _, method := range []string{"TRACE", "CONNECT", "trace", "Connect"} {
-			_, err := p.client.Transport.RoundTrip(p.request(t, method, "/things")) //nolint:bodyclose // there is none
+			_, err := p.client.Transport.RoundTrip(p.request(t, method, "/things"))
 			is(t, method, err, providertoken.ErrMethod)
 		}
 		if n := p.count() - before; n != 0 {
@@ -580,6 +580,6 @@ func TestClientErrorsSayNoMore(t *testing.T) {
 	cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, token.Base+"/", nil)
 	ok(t, err)
-	_, err = c.Do(req) //nolint:bodyclose // there is none
+	_, err = c.Do(req)
 	is(t, "a call its caller gave up", err, context.Canceled)
 }

@@ -214,7 +214,7 @@ func (o *offer) digest(m method, fields map[string]string) []byte {
 	}
 	h := sha256.New()
 	for _, p := range parts {
-		_ = binary.Write(h, binary.BigEndian, uint32(len(p))) //nolint:gosec // short
+		_ = binary.Write(h, binary.BigEndian, uint32(len(p)))
 		_, _ = h.Write([]byte(p))
 	}
 	return h.Sum(nil)

@@ -2,7 +2,6 @@ package providertoken
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"net/url"
 	"strconv"
@@ -26,9 +25,6 @@ func (o origin) String() string {
 	}
 	return "https://" + host
 }
-
-// address is what is dialled.
-func (o origin) address() string { return net.JoinHostPort(o.host, o.port) }
 
 // baseURL is where a platform's API begins.
 type baseURL struct {

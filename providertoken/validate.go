@@ -301,8 +301,8 @@ func validProbePath(s string) bool {
 // allowedHeader reports whether name is a header that belongs to a request's
 // meaning. The others belong to its transport (RFC 9110 section 7.6.1).
 func allowedHeader(name string) bool {
-	const token = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	if name == "" || strings.Trim(name, token) != "" {
+	const letters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	if name == "" || strings.Trim(name, letters) != "" {
 		return false
 	}
 	switch http.CanonicalHeaderKey(name) {

@@ -110,7 +110,7 @@ func TestLies(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	ok(t, err)
 	dead := "https://" + closed.Addr().String()
 	ok(t, closed.Close())
@@ -118,10 +118,10 @@ func TestNobodyAnswers(t *testing.T) {
 	for name, change := range map[string]func(*world, *providertoken.Instance){
 		"nobody listens": func(_ *world, i *providertoken.Instance) { i.Base, i.Networks = dead, loopback },
 		"no such host":   func(_ *world, i *providertoken.Instance) { i.Base = "https://does-not-exist.invalid" },
-		"private address, not allowed": func(w *world, i *providertoken.Instance) {
+		"private address, not allowed": func(_ *world, i *providertoken.Instance) {
 			i.Networks = nil
 		},
-		"unknown authority": func(w *world, i *providertoken.Instance) { i.RootCAs = nil },
+		"unknown authority": func(_ *world, i *providertoken.Instance) { i.RootCAs = nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -109,7 +109,7 @@ func TestTheTruth(t *testing.T) {
 			t.Errorf("%s: status %d for an unknown token, want 401", name, got.status)
 		}
 		seen := fake.Requests()
-		if header, value := p.header(token); len(seen) != 2 || seen[0].Header.Get(header) != value || seen[0].Path != p.path || seen[0].Method != "GET" {
+		if header, value := p.header(token); len(seen) != 2 || seen[0].Header.Get(header) != value || seen[0].Path != p.path || seen[0].Method != http.MethodGet {
 			t.Errorf("%s saw %+v", name, seen)
 		}
 	}

@@ -33,7 +33,7 @@ func NewServer(handler http.Handler) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("providertest: %w", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("providertest: %w", err)
 	}
