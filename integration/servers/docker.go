@@ -64,29 +64,44 @@ func (k kind) contained() (*server, error) {
 		what:    fmt.Sprintf("%s in Docker container %.12s", name, container.Container.ID),
 		stop:    container.Close,
 	}
-	if err := k.await(s); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", s.what, err), s.stop())
-	}
-	if k.image.unseal != nil {
-		var log bytes.Buffer
-		err := pool.Client.Logs(docker.LogsOptions{
-			Container: container.Container.ID, OutputStream: &log, ErrorStream: &log, Stdout: true, Stderr: true,
+	err = await(func() error { return k.ready(s) })
+	if err == nil && k.image.unseal != nil {
+		// It says so some time after it answers.
+		err = await(func() (err error) {
+			s.unseal, err = logged(pool, container, k.image.unseal)
+			return err
 		})
-		if found := k.image.unseal.FindSubmatch(log.Bytes()); err == nil && found != nil {
-			s.unseal = string(found[1])
-		}
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", s.what, err), s.stop())
 	}
 	return s, nil
 }
 
-// await asks until the server answers.
-func (k kind) await(s *server) error {
+// logged looks for something in what a container has said so far.
+func logged(pool *dockertest.Pool, container *dockertest.Resource, pattern *regexp.Regexp) (string, error) {
+	var log bytes.Buffer
+	err := pool.Client.Logs(docker.LogsOptions{
+		Container: container.Container.ID, OutputStream: &log, ErrorStream: &log, Stdout: true, Stderr: true,
+	})
+	if err != nil {
+		return "", err
+	}
+	found := pattern.FindSubmatch(log.Bytes())
+	if found == nil {
+		return "", fmt.Errorf("its log has nothing like %q", pattern)
+	}
+	return string(found[1]), nil
+}
+
+// await asks until there is no error.
+func await(ask func() error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := k.ready(s)
+		err := ask()
 		if err == nil {
 			return nil
 		}
