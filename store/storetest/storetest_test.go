@@ -78,11 +78,12 @@ var faults = map[string]fault{
 	"an event of its own":       {"Changes/CommitTheirEvent", func(m *memory.Store) store.Store { return eventOfItsOwn{m} }},
 	"two events":                {"Changes/CommitTheirEvent", func(m *memory.Store) store.Store { return twoEvents{m} }},
 	"the event afterwards":      {"Changes/RefusedByTakenEvent", func(m *memory.Store) store.Store { return eventAfterwards{m} }},
-	"a limit counted before":    {"Concurrency/LimitsHold", func(m *memory.Store) store.Store { return limitBefore{m} }},
+	"a limit counted before":    {"Concurrency/LimitsHold", func(m *memory.Store) store.Store { return limitBefore{m, make(chan struct{})} }},
 	"no epoch":                  {"Epochs/WrittenByWhatVerifyReads", func(m *memory.Store) store.Store { return noEpoch{m} }},
 	"an epoch read afterwards":  {"Concurrency/OneEpochOneState", func(m *memory.Store) store.Store { return epochAfterwards{m} }},
 	"shared epochs":             {"Epochs/ReturnsACopy", func(m *memory.Store) store.Store { return &sharedEpochs{Store: m} }},
 	"a deletion that is none":   {"APIKeys/DeleteAPIKey", func(m *memory.Store) store.Store { return noDeletion{m} }},
+	"a tombstone with a MAC":   {"Maintenance/DeleteAPIKeyByID", func(m *memory.Store) store.Store { return macStays{m} }},
 	"an erasure that remembers": {"Owners/EraseLeavesNothing", func(m *memory.Store) store.Store { return erasureRemembers{m} }},
 	"a fact twice":              {"Events/AppendOnce", func(m *memory.Store) store.Store { return factTwice{m} }},
 	"milliseconds":              {"Input/TimesToTheMicrosecond", func(m *memory.Store) store.Store { return milliseconds{m} }},
@@ -171,17 +172,38 @@ func (s eventAfterwards) UpdateAPIKey(ctx context.Context, k store.APIKey, e lan
 	return s.Append(ctx, e)
 }
 
-type limitBefore struct{ *memory.Store }
+// limitBefore has those that pass its count meet in pairs before they create,
+// so that it exceeds the limit at every try; who is alone does not wait long.
+type limitBefore struct {
+	*memory.Store
+	meet chan struct{}
+}
 
 func (s limitBefore) CreateAPIKey(ctx context.Context, k store.APIKey, limit int, e lanyard.Event) error {
 	keys, err := s.APIKeys(ctx, k.Owner)
 	if err == nil && limit >= 0 && len(keys) >= limit {
 		return lanyard.ErrLimit
 	}
-	for range 100 {
-		runtime.Gosched()
+	if limit >= 0 {
+		select {
+		case s.meet <- struct{}{}:
+		case <-s.meet:
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 	return s.Store.CreateAPIKey(ctx, k, -1, e)
+}
+
+type macStays struct{ *memory.Store }
+
+func (s macStays) DeleteAPIKeyByID(ctx context.Context, id string, at time.Time, event func(store.APIKey) lanyard.Event) error {
+	k, err := s.APIKeyByID(ctx, id)
+	if err != nil {
+		return err
+	}
+	e := event(k)
+	k.Version, k.DeletedAt = 0, at
+	return s.DeleteAPIKey(ctx, k, e)
 }
 
 type noEpoch struct{ *memory.Store }
