@@ -83,7 +83,7 @@ var faults = map[string]fault{
 	"an epoch read afterwards":  {"Concurrency/OneEpochOneState", func(m *memory.Store) store.Store { return epochAfterwards{m} }},
 	"shared epochs":             {"Epochs/ReturnsACopy", func(m *memory.Store) store.Store { return &sharedEpochs{Store: m} }},
 	"a deletion that is none":   {"APIKeys/DeleteAPIKey", func(m *memory.Store) store.Store { return noDeletion{m} }},
-	"a tombstone with a MAC":   {"Maintenance/DeleteAPIKeyByID", func(m *memory.Store) store.Store { return macStays{m} }},
+	"a tombstone with a MAC":    {"Maintenance/DeleteAPIKeyByID", func(m *memory.Store) store.Store { return macStays{m} }},
 	"an erasure that remembers": {"Owners/EraseLeavesNothing", func(m *memory.Store) store.Store { return erasureRemembers{m} }},
 	"a fact twice":              {"Events/AppendOnce", func(m *memory.Store) store.Store { return factTwice{m} }},
 	"milliseconds":              {"Input/TimesToTheMicrosecond", func(m *memory.Store) store.Store { return milliseconds{m} }},
