@@ -70,7 +70,12 @@ func TestDoctorOnPostgres(t *testing.T) {
 	execPostgres(t.Context(), t, s.database, `REINDEX INDEX lanyard_events_at`)
 	execPostgres(t.Context(), t, s.database, `ALTER TABLE lanyard_provider_tokens ALTER label TYPE text COLLATE "default"`)
 	wantProblem(t, status(t, s, exitProblem), "collation", "lanyard_provider_tokens.label")
-	call(t, "doctor", "-database", s.database+"x").want(t, "doctor of no database", exitProblem, "SQLSTATE 3D000")
+	missing, err := url.Parse(s.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing.Path += "x"
+	call(t, "doctor", "-database", missing.String()).want(t, "doctor of no database", exitProblem, "SQLSTATE 3D000")
 }
 
 func TestClockSkew(t *testing.T) {
