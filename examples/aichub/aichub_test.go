@@ -65,10 +65,21 @@ func TestFront(t *testing.T) {
 		t.Errorf("six requests went to %v, want three to each", seen)
 	}
 
-	// What the front says of a caller, an instance believes.
-	a.call(http.MethodPost, a.instances["a"]+"/account/api/v1/api-keys", `{"name":"x"}`, userHeader, "bob", "X-Forwarded-For", "198.51.100.9")
-	if history := a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "bob").body; !strings.Contains(history, `"ip":"198.51.100.9"`) {
-		t.Errorf("the history is %s, want the address that the front told", history)
+	// What the front says of a caller, an instance believes, also of a late use
+	// of a key.
+	keys := a.instances["a"] + "/account/api/v1/api-keys"
+	var created struct {
+		Key    struct{ ID string } `json:"api_key"`
+		Secret string
+	}
+	a.call(http.MethodPost, keys, `{"name":"x"}`, userHeader, "bob", "X-Forwarded-For", "198.51.100.9").decode(t, &created)
+	a.call(http.MethodDelete, keys+"/"+created.Key.ID, "", userHeader, "bob")
+	a.call(http.MethodGet, a.instances["a"]+"/api/hello", "", "Authorization", "Bearer "+created.Secret, "X-Forwarded-For", "198.51.100.10")
+	history := a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "bob").body
+	for _, ip := range []string{"198.51.100.9", "198.51.100.10"} {
+		if !strings.Contains(history, `"ip":"`+ip+`"`) {
+			t.Errorf("the history is %s, want the address %s that the front told", history, ip)
+		}
 	}
 
 	// A form of the page's own origin passes, which it would not if the front
@@ -81,7 +92,7 @@ func TestFront(t *testing.T) {
 	if r := a.call(http.MethodPost, a.url+"/account/api/v1/api-keys", `{"name":"x"}`, userHeader, "ana", "Origin", "http://evil.example"); r.status != http.StatusForbidden {
 		t.Errorf("a request from another origin = %d, want 403", r.status)
 	}
-	history := a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "ana").body
+	history = a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "ana").body
 	if !strings.Contains(history, `"ip":"127.0.0.1"`) || strings.Contains(history, "203.0.113.7") {
 		t.Errorf("the history is %s, want the address the front saw", history)
 	}

@@ -136,7 +136,7 @@ func (i *instance) handler(s settings, parts *services, t *telemetry, logger *sl
 
 	mux := http.NewServeMux()
 	httpadapter.Mount(mux, pagePrefix, page)
-	mux.Handle("/api/", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{Logger: logger})(api))
+	mux.Handle("/api/", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{ClientIP: clientIP, Logger: logger})(api))
 	mux.HandleFunc("GET /login", login)
 	mux.HandleFunc("GET /healthz", i.health.alive)
 	mux.HandleFunc("GET /readyz", i.health.ready)
