@@ -128,7 +128,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Request-Id", id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// The id first: a panic of a hook has one, too.
-	request := lanyard.Request{ID: id, UserAgent: shorten(r.UserAgent(), 256)}
+	request := lanyard.Request{ID: id, UserAgent: r.UserAgent()}
 	r = r.WithContext(lanyard.WithRequest(r.Context(), request))
 	api := underAPI(r.URL.Path)
 	defer func() {
@@ -136,7 +136,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.panicked(w, r, fault, api)
 		}
 	}()
-	request.IP = h.clientIP(r)
+	request.IP = h.config.ClientIP(r)
 	r = r.WithContext(lanyard.WithRequest(r.Context(), request))
 	if api {
 		h.serveAPI(w, r)
@@ -184,11 +184,6 @@ func (h *Handler) fail(ctx context.Context, err error) problem {
 	return p
 }
 
-func (h *Handler) clientIP(r *http.Request) string {
-	ip := h.config.ClientIP(r)
-	return shorten(ip, 64)
-}
-
 func remoteHost(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -208,19 +203,6 @@ func requestID(r *http.Request) string {
 		return lanyard.NewID()
 	}
 	return id
-}
-
-// shorten returns the first n bytes of text as valid UTF-8 without controls.
-func shorten(text string, n int) string {
-	if len(text) > n {
-		text = text[:n]
-	}
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(text, ""))
 }
 
 func checkURLs(c Config) error {

@@ -119,9 +119,7 @@ func (g *keyGuard) withRequest(r *http.Request) context.Context {
 	if lanyard.RequestFrom(ctx) != (lanyard.Request{}) {
 		return ctx
 	}
-	return lanyard.WithRequest(ctx, lanyard.Request{
-		ID: requestID(r), IP: shorten(g.clientIP(r), 64), UserAgent: shorten(r.UserAgent(), 256),
-	})
+	return lanyard.WithRequest(ctx, lanyard.Request{ID: requestID(r), IP: g.clientIP(r), UserAgent: r.UserAgent()})
 }
 
 func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {

@@ -290,7 +290,7 @@ func TestRequireKeySaysWhereFrom(t *testing.T) {
 		}))
 		for _, token := range []string{deleted, good} {
 			r := httptest.NewRequestWithContext(lanyard.WithRequest(t.Context(), tt.known), http.MethodGet, "/api", nil)
-			for key, value := range map[string]string{"Authorization": "Bearer " + token, "X-Request-Id": "request-1", "X-Real-Ip": "203.0.113.7\n", "User-Agent": "curl/8"} {
+			for key, value := range map[string]string{"Authorization": "Bearer " + token, "X-Request-Id": "request-1", "X-Real-Ip": "203.0.113.7", "User-Agent": "curl/8"} {
 				r.Header.Set(key, value)
 			}
 			r.RemoteAddr = "192.0.2.1:1234"
