@@ -261,9 +261,12 @@ func (m *machine) DeleteAPIKey(t *rapid.T) {
 
 func (m *machine) RecordKeyUse(t *rapid.T) {
 	k := m.key(t)
-	at := m.clock.Add(time.Duration(rapid.IntRange(-2, 2).Draw(t, "used")) * time.Minute)
+	used := func(what string) time.Time {
+		return m.clock.Add(time.Duration(rapid.IntRange(-2, 2).Draw(t, what)) * time.Minute)
+	}
+	at, before, from := used("used"), used("used before"), rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "from")
 	m.all(t, "RecordKeyUse", func(st store.Store) error {
-		return st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: at}, {ID: "unknown", At: at}})
+		return st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: at, From: from}, {ID: k.ID, At: before}, {ID: "unknown", At: at}})
 	})
 }
 

@@ -54,7 +54,7 @@ type APIKey struct {
 	CreateToken  []byte // unique for the owner where not empty
 	CreateDigest []byte // what was asked for with CreateToken
 
-	LastUsedAt time.Time // zero = never; kept apart, see RecordKeyUse
+	KeyUsage // kept apart, see RecordKeyUse
 }
 
 // KeyLookup is what one verification reads.
@@ -66,8 +66,35 @@ type KeyLookup struct {
 
 // KeyUse says that a key was used at that time.
 type KeyUse struct {
-	ID string
-	At time.Time
+	ID   string
+	At   time.Time
+	From string // a network, as "203.0.113.0/24"; "" = unknown. At most MaxFromLen bytes
+}
+
+// KeyUsage is what is kept of all uses of one key: the first and the last, each
+// with where it came from. Zero means that none is known.
+type KeyUsage struct {
+	FirstUsedAt   time.Time
+	FirstUsedFrom string
+	LastUsedAt    time.Time
+	LastUsedFrom  string
+}
+
+// Add returns what is known with one more use, which may be older or newer than
+// those before. Of two at the same microsecond the one that was added first
+// stays; one without a time adds nothing.
+func (u KeyUsage) Add(use KeyUse) KeyUsage {
+	at := Instant(use.At)
+	if at.IsZero() {
+		return u
+	}
+	if u.FirstUsedAt.IsZero() || at.Before(u.FirstUsedAt) {
+		u.FirstUsedAt, u.FirstUsedFrom = at, use.From
+	}
+	if at.After(u.LastUsedAt) {
+		u.LastUsedAt, u.LastUsedFrom = at, use.From
+	}
+	return u
 }
 
 // OwnerState says whether an owner may do anything at all.
@@ -144,7 +171,7 @@ type EventCursor struct {
 type Purge struct {
 	EventsBefore     time.Time
 	TombstonesBefore time.Time // keys deleted before that
-	UsageBefore      time.Time
+	UsageBefore      time.Time // KeyUsage whose last use was before that
 }
 
 // Purged counts what went.

@@ -55,15 +55,15 @@ type APIKeys interface {
 	// APIKeyByHash returns the key with this SHA-256 (32 bytes), tombstones
 	// included, with the state of its owner and the epoch of its shard, all
 	// from one statement on the primary and so from one snapshot. It returns
-	// ErrNotFound for an unknown hash. LastUsedAt is not filled.
+	// ErrNotFound for an unknown hash. KeyUsage is not filled.
 	APIKeyByHash(ctx context.Context, hash []byte) (KeyLookup, error)
 
-	// APIKey returns a live key, with LastUsedAt, or ErrNotFound, also for a
+	// APIKey returns a live key, with KeyUsage, or ErrNotFound, also for a
 	// tombstone.
 	APIKey(ctx context.Context, owner lanyard.Owner, id string) (APIKey, error)
 
 	// APIKeys returns all live keys of the owner, expired ones too, with
-	// LastUsedAt, newest first, then by id.
+	// KeyUsage, newest first, then by id.
 	APIKeys(ctx context.Context, owner lanyard.Owner) ([]APIKey, error)
 
 	// APIKeyByCreateToken returns the key that was created with this
@@ -94,10 +94,12 @@ type APIKeys interface {
 	// other than 0 must be the stored one, else ErrConflict.
 	DeleteAPIKey(ctx context.Context, k APIKey, e lanyard.Event) error
 
-	// RecordKeyUse notes when keys were last used. It is monotonic: an older
-	// time changes nothing. Unknown, deleted and erased keys are passed over.
-	// It takes no event, changes no version and never deadlocks with another
-	// process that records the same keys in another order.
+	// RecordKeyUse adds uses to what is known of each key, as KeyUsage.Add
+	// does: the last use moves to a later one alone, the first to an earlier
+	// one, whichever process is first to say so, and From goes with its time.
+	// Unknown, deleted and erased keys are passed over. It takes no event,
+	// changes no version and never deadlocks with another process that records
+	// the same keys in another order.
 	RecordKeyUse(ctx context.Context, uses []KeyUse) error
 }
 

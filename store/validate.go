@@ -22,6 +22,10 @@ const (
 	MaxDedupeKeyLen = 2000
 )
 
+// MaxFromLen is how long the text of a network in [KeyUse] may be, in bytes. The
+// longest, an IPv6 network with all its digits, has 43.
+const MaxFromLen = 64
+
 // Instant returns t as every store keeps it: in UTC, without what is finer
 // than a microsecond. The zero time stays zero.
 func Instant(t time.Time) time.Time {
@@ -67,6 +71,16 @@ func (k APIKey) Validate() error {
 	c.time("created_at", k.CreatedAt)
 	c.time("expires_at", k.ExpiresAt)
 	c.time("deleted_at", k.DeletedAt)
+	return c.err
+}
+
+// Validate reports whether a store can keep u. Its ID may be any text: a key
+// that cannot be is an unknown one.
+func (u KeyUse) Validate() error {
+	var c checker
+	c.time("at", u.At)
+	c.text("from", u.From)
+	c.atMost("from", len(u.From), MaxFromLen)
 	return c.err
 }
 

@@ -90,6 +90,17 @@ func TestAPIKeyValidate(t *testing.T) {
 	}, store.APIKey.Validate)
 }
 
+func TestKeyUseValidate(t *testing.T) {
+	t.Parallel()
+	refusals[store.KeyUse]{
+		"at:invalid":    func(u *store.KeyUse) { u.At = late },
+		"from:invalid":  func(u *store.KeyUse) { u.From = bad },
+		"from:too-long": func(u *store.KeyUse) { u.From = strings.Repeat("x", store.MaxFromLen+1) },
+	}.hold(t, func() store.KeyUse {
+		return store.KeyUse{ID: bad, From: strings.Repeat("x", store.MaxFromLen)}
+	}, store.KeyUse.Validate)
+}
+
 func TestProviderTokenValidate(t *testing.T) {
 	t.Parallel()
 	refusals[store.ProviderToken]{

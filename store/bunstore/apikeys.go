@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -33,15 +32,27 @@ type apiKeyRow struct {
 	CreateToken  []byte             `bun:"create_token"`
 	CreateDigest []byte             `bun:"create_digest"`
 
-	LastUsedAt instant `bun:"last_used_at,scanonly"` // of lanyard_api_key_usage
+	// Of lanyard_api_key_usage.
+	FirstUsedAt   instant `bun:"first_used_at,scanonly"`
+	FirstUsedFrom *string `bun:"first_used_from,scanonly"`
+	LastUsedAt    instant `bun:"last_used_at,scanonly"`
+	LastUsedFrom  *string `bun:"last_used_from,scanonly"`
 }
 
 type usageRow struct {
 	bun.BaseModel `bun:"table:lanyard_api_key_usage,alias:u"`
 
-	KeyID      string  `bun:"key_id,pk"`
-	LastUsedAt instant `bun:"last_used_at"`
+	KeyID         string  `bun:"key_id,pk"`
+	FirstUsedAt   instant `bun:"first_used_at"`
+	FirstUsedFrom *string `bun:"first_used_from"`
+	LastUsedAt    instant `bun:"last_used_at"`
+	LastUsedFrom  *string `bun:"last_used_from"`
+	LastFromAt    instant `bun:"last_from_at"` // the time that LastUsedFrom belongs to
 }
+
+// earliestUse is the first use in a row of lanyard_api_key_usage. A library
+// before migration 2 writes none, and moves last_used_at without last_from_at.
+const earliestUse = "COALESCE(u.first_used_at, u.last_used_at)"
 
 func (r *apiKeyRow) toRecord() store.APIKey {
 	return store.APIKey{
@@ -49,7 +60,10 @@ func (r *apiKeyRow) toRecord() store.APIKey {
 		Name: r.Name, Hint: r.Hint, Hash: r.Hash, MAC: r.MAC, Scopes: r.Scopes.value,
 		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, DeletedAt: r.DeletedAt.Time,
 		RotatedFrom: orEmpty(r.RotatedFrom), CreateToken: r.CreateToken, CreateDigest: r.CreateDigest,
-		LastUsedAt: r.LastUsedAt.Time,
+		KeyUsage: store.KeyUsage{
+			FirstUsedAt: r.FirstUsedAt.Time, FirstUsedFrom: orEmpty(r.FirstUsedFrom),
+			LastUsedAt: r.LastUsedAt.Time, LastUsedFrom: orEmpty(r.LastUsedFrom),
+		},
 	}
 }
 
@@ -70,9 +84,11 @@ func apiKeysToRecords(rows []apiKeyRow) []store.APIKey {
 	return keys
 }
 
-// withUsage adds LastUsedAt to a selection of keys.
+// withUsage adds KeyUsage to a selection of keys.
 func withUsage(q *bun.SelectQuery) *bun.SelectQuery {
-	return q.ColumnExpr("?TableColumns").ColumnExpr("u.last_used_at").
+	return q.ColumnExpr("?TableColumns").
+		ColumnExpr(earliestUse + " AS first_used_at").ColumnExpr("u.first_used_from").ColumnExpr("u.last_used_at").
+		ColumnExpr("CASE WHEN u.last_from_at = u.last_used_at THEN u.last_used_from END AS last_used_from").
 		Join("LEFT JOIN lanyard_api_key_usage AS u ON u.key_id = k.id")
 }
 
@@ -190,16 +206,18 @@ func (s *Store) DeleteAPIKey(ctx context.Context, k store.APIKey, e lanyard.Even
 // RecordKeyUse implements [store.APIKeys]. The keys are taken in the order of
 // their ids, so two processes that record the same ones do not deadlock.
 func (s *Store) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
-	latest := make(map[string]time.Time, len(uses))
+	var refused error
+	usage := make(map[string]store.KeyUsage, len(uses))
 	for _, u := range uses {
-		if clean(u.ID) && u.At.After(latest[u.ID]) {
-			latest[u.ID] = u.At
+		refused = cmp.Or(refused, u.Validate())
+		if clean(u.ID) && !u.At.IsZero() {
+			usage[u.ID] = usage[u.ID].Add(u)
 		}
 	}
-	ids := slices.Sorted(maps.Keys(latest))
-	return s.change(ctx, "RecordKeyUse", nil, func(ctx context.Context, tx bun.Tx) error {
+	ids := slices.Sorted(maps.Keys(usage))
+	return s.change(ctx, "RecordKeyUse", refused, func(ctx context.Context, tx bun.Tx) error {
 		for some := range slices.Chunk(ids, 500) {
-			if err := s.recordKeyUse(ctx, tx, some, latest); err != nil {
+			if err := s.recordKeyUse(ctx, tx, some, usage); err != nil {
 				return err
 			}
 		}
@@ -207,7 +225,7 @@ func (s *Store) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
 	})
 }
 
-func (s *Store) recordKeyUse(ctx context.Context, tx bun.Tx, ids []string, latest map[string]time.Time) error {
+func (s *Store) recordKeyUse(ctx context.Context, tx bun.Tx, ids []string, usage map[string]store.KeyUsage) error {
 	// The lock keeps a key from being erased between here and the insert.
 	var live []string
 	q := tx.NewSelect().Model((*apiKeyRow)(nil)).Column("id").
@@ -220,11 +238,25 @@ func (s *Store) recordKeyUse(ctx context.Context, tx bun.Tx, ids []string, lates
 	}
 	rows := make([]usageRow, len(live))
 	for i, id := range live {
-		rows[i] = usageRow{KeyID: id, LastUsedAt: instant{latest[id]}}
+		u := usage[id]
+		rows[i] = usageRow{
+			KeyID:       id,
+			FirstUsedAt: instant{u.FirstUsedAt}, FirstUsedFrom: orNull(u.FirstUsedFrom),
+			LastUsedAt: instant{u.LastUsedAt}, LastUsedFrom: orNull(u.LastUsedFrom), LastFromAt: instant{u.LastUsedAt},
+		}
 	}
-	_, err := tx.NewInsert().Model(&rows).
-		On("CONFLICT (key_id) DO UPDATE").Set("last_used_at = EXCLUDED.last_used_at").
-		Where("u.last_used_at < EXCLUDED.last_used_at").
+	const (
+		earlier = "EXCLUDED.first_used_at < " + earliestUse
+		later   = "EXCLUDED.last_used_at > u.last_used_at"
+	)
+	either := func(column, when, otherwise string) string {
+		return column + " = CASE WHEN " + when + " THEN EXCLUDED." + column + " ELSE " + otherwise + " END"
+	}
+	_, err := tx.NewInsert().Model(&rows).On("CONFLICT (key_id) DO UPDATE").
+		Set(either("first_used_at", earlier, earliestUse)).Set(either("first_used_from", earlier, "u.first_used_from")).
+		Set(either("last_used_at", later, "u.last_used_at")).Set(either("last_used_from", later, "u.last_used_from")).
+		Set(either("last_from_at", later, "u.last_from_at")).
+		Where(earlier + " OR " + later).
 		Exec(ctx)
 	return err
 }

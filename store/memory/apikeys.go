@@ -172,16 +172,19 @@ func (s *Store) DeleteAPIKey(ctx context.Context, k store.APIKey, e lanyard.Even
 
 // RecordKeyUse implements [store.APIKeys].
 func (s *Store) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
-	unlock, err := s.lock(ctx)
+	checks := make([]error, len(uses))
+	for i, u := range uses {
+		checks[i] = u.Validate()
+	}
+	unlock, err := s.lock(ctx, checks...)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	for _, u := range uses {
-		at := store.Instant(u.At)
 		k, ok := s.keys[u.ID]
-		if ok && k.DeletedAt.IsZero() && at.After(s.keyUse[u.ID]) {
-			s.keyUse[u.ID] = at
+		if ok && k.DeletedAt.IsZero() && !u.At.IsZero() {
+			s.keyUse[u.ID] = s.keyUse[u.ID].Add(u)
 		}
 	}
 	return nil
@@ -246,15 +249,15 @@ func (s *Store) bury(k store.APIKey, at time.Time) {
 	s.keys[k.ID] = k
 }
 
-// withUse returns a copy of k with the time it was last used.
+// withUse returns a copy of k with what is known of its uses.
 func (s *Store) withUse(k store.APIKey) store.APIKey {
 	k = copyKey(k)
-	k.LastUsedAt = s.keyUse[k.ID]
+	k.KeyUsage = s.keyUse[k.ID]
 	return k
 }
 
 // copyKey returns a copy that shares nothing, with times as a store keeps them
-// and without the time of last use, which is kept apart.
+// and without its uses, which are kept apart.
 func copyKey(k store.APIKey) store.APIKey {
 	k.Hash = clone(k.Hash)
 	k.MAC = clone(k.MAC)
@@ -264,6 +267,6 @@ func copyKey(k store.APIKey) store.APIKey {
 	k.CreatedAt = store.Instant(k.CreatedAt)
 	k.ExpiresAt = store.Instant(k.ExpiresAt)
 	k.DeletedAt = store.Instant(k.DeletedAt)
-	k.LastUsedAt = time.Time{}
+	k.KeyUsage = store.KeyUsage{}
 	return k
 }

@@ -207,8 +207,8 @@ func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Purged, error) 
 	s.events = slices.DeleteFunc(s.events, func(e lanyard.Event) bool { return e.At.Before(p.EventsBefore) })
 	done.Events = kept - len(s.events)
 
-	maps.DeleteFunc(s.keyUse, func(_ string, at time.Time) bool {
-		old := at.Before(p.UsageBefore)
+	maps.DeleteFunc(s.keyUse, func(_ string, u store.KeyUsage) bool {
+		old := u.LastUsedAt.Before(p.UsageBefore)
 		if old {
 			done.Usage++
 		}

@@ -17,7 +17,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -34,8 +33,8 @@ type Store struct {
 	closed bool
 
 	profiles  map[lanyard.Owner]store.Profile
-	keys      map[string]store.APIKey // by id, tombstones included
-	keyUse    map[string]time.Time    // by key id
+	keys      map[string]store.APIKey   // by id, tombstones included
+	keyUse    map[string]store.KeyUsage // by key id
 	tokens    map[string]store.ProviderToken
 	ownerKeys map[lanyard.Owner]store.OwnerKey
 	states    map[lanyard.Owner]store.OwnerState
@@ -48,7 +47,7 @@ func New() *Store {
 	return &Store{
 		profiles:  map[lanyard.Owner]store.Profile{},
 		keys:      map[string]store.APIKey{},
-		keyUse:    map[string]time.Time{},
+		keyUse:    map[string]store.KeyUsage{},
 		tokens:    map[string]store.ProviderToken{},
 		ownerKeys: map[lanyard.Owner]store.OwnerKey{},
 		states:    map[lanyard.Owner]store.OwnerState{},

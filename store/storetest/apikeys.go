@@ -140,41 +140,62 @@ var apiKeyTests = map[string]func(*testing.T, store.Store){
 	"RecordKeyUse": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)
 		k := w.key
-		use := func(seconds int, want time.Time) {
+		use := func(seconds int, from string, want store.KeyUsage) {
 			t.Helper()
 			ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{
-				{ID: "unknown", At: at(seconds)}, {ID: w.tombstone.ID, At: at(seconds)}, {ID: k.ID, At: at(seconds)},
+				{ID: "unknown", At: at(seconds)}, {ID: w.tombstone.ID, At: at(seconds), From: from}, {ID: k.ID, At: at(seconds), From: from},
 			}))
 			got, err := st.APIKey(t.Context(), ana, k.ID)
 			ok(t, err)
-			k.LastUsedAt = want
+			k.KeyUsage = want
 			same(t, "APIKey after a use", got, k)
 		}
-		use(200, at(200))
-		use(300, at(300))
-		use(250, at(300))
+		use(200, "a", store.KeyUsage{FirstUsedAt: at(200), FirstUsedFrom: "a", LastUsedAt: at(200), LastUsedFrom: "a"})
+		use(300, "b", store.KeyUsage{FirstUsedAt: at(200), FirstUsedFrom: "a", LastUsedAt: at(300), LastUsedFrom: "b"})
+		use(250, "c", store.KeyUsage{FirstUsedAt: at(200), FirstUsedFrom: "a", LastUsedAt: at(300), LastUsedFrom: "b"})
+		use(200, "d", store.KeyUsage{FirstUsedAt: at(200), FirstUsedFrom: "a", LastUsedAt: at(300), LastUsedFrom: "b"})
+		use(300, "e", store.KeyUsage{FirstUsedAt: at(200), FirstUsedFrom: "a", LastUsedAt: at(300), LastUsedFrom: "b"})
+		use(100, "f", store.KeyUsage{FirstUsedAt: at(100), FirstUsedFrom: "f", LastUsedAt: at(300), LastUsedFrom: "b"})
+		use(400, "", store.KeyUsage{FirstUsedAt: at(100), FirstUsedFrom: "f", LastUsedAt: at(400)})
+		use(50, "", store.KeyUsage{FirstUsedAt: at(50), LastUsedAt: at(400)})
 		list, err := st.APIKeys(t.Context(), ana)
 		ok(t, err)
 		same(t, "APIKeys after a use", list, []store.APIKey{k})
 		lookup, err := st.APIKeyByHash(t.Context(), k.Hash)
 		ok(t, err)
-		if !lookup.Key.LastUsedAt.IsZero() {
-			t.Error("APIKeyByHash fills LastUsedAt")
-		}
+		same(t, "KeyUsage of APIKeyByHash", lookup.Key.KeyUsage, store.KeyUsage{})
+		byToken, err := st.APIKeyByCreateToken(t.Context(), ana, k.CreateToken)
+		ok(t, err)
+		same(t, "APIKeyByCreateToken after a use", byToken, k)
 		renamed := k
 		renamed.Name = "renamed"
 		ok(t, st.UpdateAPIKey(t.Context(), renamed, event(ana, "x")))
 		got, err := st.APIKey(t.Context(), ana, k.ID)
 		ok(t, err)
-		if !got.LastUsedAt.Equal(at(300)) {
-			t.Error("a rename lost the last use")
-		}
+		same(t, "KeyUsage after a rename", got.KeyUsage, k.KeyUsage)
 		dead, err := st.APIKeyByID(t.Context(), w.tombstone.ID)
 		ok(t, err)
-		if !dead.LastUsedAt.IsZero() {
-			t.Error("the use of a deleted key was recorded")
-		}
+		same(t, "KeyUsage of a deleted key", dead.KeyUsage, store.KeyUsage{})
 		ok(t, st.RecordKeyUse(t.Context(), nil))
+	},
+	"RecordKeyUsesAtOnce": func(t *testing.T, st store.Store) {
+		k := newKey(ana, "k")
+		ok(t, st.CreateAPIKey(t.Context(), k, 10, event(ana, "x")))
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{
+			{ID: k.ID, From: "never"}, {ID: k.ID, At: at(200), From: "middle"}, {ID: k.ID, At: at(300), From: "last"},
+			{ID: k.ID, At: at(300).Add(time.Nanosecond), From: "no later"}, {ID: k.ID, At: at(100), From: "first"}, {ID: k.ID, At: at(100), From: "again"},
+		}))
+		want := store.KeyUsage{FirstUsedAt: at(100), FirstUsedFrom: "first", LastUsedAt: at(300), LastUsedFrom: "last"}
+		got, err := st.APIKey(t.Context(), ana, k.ID)
+		ok(t, err)
+		same(t, "KeyUsage of several uses", got.KeyUsage, want)
+
+		never := newKey(ana, "never")
+		ok(t, st.CreateAPIKey(t.Context(), never, 10, event(ana, "x")))
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: never.ID, From: "x"}}))
+		got, err = st.APIKey(t.Context(), ana, never.ID)
+		ok(t, err)
+		same(t, "KeyUsage without a time", got.KeyUsage, store.KeyUsage{})
 	},
 	"ListOrder": func(t *testing.T, st store.Store) {
 		for i, name := range []string{"b", "a", "B", "c"} {

@@ -175,7 +175,7 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 		race(t, sts, workers, nil, func(i int, st store.Store) error {
 			mine := make([]store.KeyUse, len(uses))
 			for j, u := range uses {
-				u.At = at(200 + i)
+				u.At, u.From = at(200+i), fmt.Sprint(i)
 				if i%2 == 0 {
 					mine[j] = u
 				} else {
@@ -187,9 +187,9 @@ var sharedTests = map[string]func(*testing.T, []store.Store){
 		keys, err := sts[0].APIKeys(t.Context(), ana)
 		ok(t, err)
 		for _, k := range keys {
-			if want := at(200 + workers - 1); !k.LastUsedAt.Equal(want) {
-				t.Errorf("%s was last used %v, want the newest, %v", k.ID, k.LastUsedAt, want)
-			}
+			same(t, "KeyUsage of "+k.ID, k.KeyUsage, store.KeyUsage{
+				FirstUsedAt: at(200), FirstUsedFrom: "0", LastUsedAt: at(200 + workers - 1), LastUsedFrom: fmt.Sprint(workers - 1),
+			})
 		}
 	},
 	"OneEpochOneState": func(t *testing.T, sts []store.Store) {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ var inputTests = map[string]func(*testing.T, store.Store){
 			isInput(t, "RotateAPIKey to a key with "+name, st.RotateAPIKey(t.Context(), shortened, next, 10, event(ana, "x")))
 			shortened.Name, next.Hint = bad, ""
 			isInput(t, "RotateAPIKey of a key with "+name, st.RotateAPIKey(t.Context(), shortened, next, 10, event(ana, "x")))
+			isInput(t, "RecordKeyUse from "+name, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(1)}, {ID: w.key.ID, At: at(2), From: bad}}))
 			fact := event(ana, "x")
 			fact.DedupeKey = bad
 			isInput(t, "Append of a fact with "+name, st.Append(t.Context(), fact))
@@ -58,6 +60,7 @@ var inputTests = map[string]func(*testing.T, store.Store){
 		short := newKey(ana, "new")
 		short.Hash = short.Hash[:31]
 		isInput(t, "CreateAPIKey with a short hash", st.CreateAPIKey(t.Context(), short, 10, event(ana, "x")))
+		isInput(t, "RecordKeyUse from a long text", st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(1), From: strings.Repeat("x", store.MaxFromLen+1)}}))
 		unchanged(t, st, w, "refused text", before)
 	},
 	"TimesThatSayNothingAreRefused": func(t *testing.T, st store.Store) {
@@ -72,6 +75,9 @@ var inputTests = map[string]func(*testing.T, store.Store){
 			_, err := st.DeleteAPIKeysCreatedBefore(t.Context(), at(1000), when, 10, of)
 			isInput(t, "DeleteAPIKeysCreatedBefore at "+name, err)
 			isInput(t, "Deactivate at "+name, st.Deactivate(t.Context(), ana, when, event(ana, "x")))
+			if !when.IsZero() { // a use without a time is passed over
+				isInput(t, "RecordKeyUse at "+name, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: when}}))
+			}
 		}
 		unchanged(t, st, w, "refused times", before)
 	},
@@ -111,9 +117,10 @@ var inputTests = map[string]func(*testing.T, store.Store){
 			k := newKey(ana, "text"+string(rune('a'+i)))
 			k.Name, k.Scopes = text, []string{text}
 			ok(t, st.CreateAPIKey(t.Context(), k, -1, event(ana, "x")))
+			ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: at(1), From: text}}))
 			got, err := st.APIKey(t.Context(), ana, k.ID)
 			ok(t, err)
-			k.Version = 1
+			k.Version, k.KeyUsage = 1, store.KeyUsage{FirstUsedAt: at(1), FirstUsedFrom: text, LastUsedAt: at(1), LastUsedFrom: text}
 			same(t, "a key with unusual text", got, k)
 		}
 	},
@@ -167,17 +174,17 @@ var inputTests = map[string]func(*testing.T, store.Store){
 		k := newKey(ana, "k")
 		k.CreatedAt, k.ExpiresAt = odd(), odd()
 		ok(t, st.CreateAPIKey(t.Context(), k, 10, event(ana, "x")))
-		used, deleted := odd(), odd()
-		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: used}}))
+		first, used, deleted := odd(), odd(), odd()
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: used}, {ID: k.ID, At: first}}))
 		gotKey, err := st.APIKey(t.Context(), ana, k.ID)
 		ok(t, err)
-		k.Version, k.CreatedAt, k.ExpiresAt, k.LastUsedAt = 1, kept(k.CreatedAt), kept(k.ExpiresAt), kept(used)
+		k.Version, k.CreatedAt, k.ExpiresAt, k.FirstUsedAt, k.LastUsedAt = 1, kept(k.CreatedAt), kept(k.ExpiresAt), kept(first), kept(used)
 		same(t, "a key's times", gotKey, k)
 		k.DeletedAt = deleted
 		ok(t, st.DeleteAPIKey(t.Context(), k, event(ana, "x")))
 		lookup, err := st.APIKeyByHash(t.Context(), k.Hash)
 		ok(t, err)
-		k.Version, k.DeletedAt, k.LastUsedAt = 2, kept(deleted), time.Time{}
+		k.Version, k.DeletedAt, k.KeyUsage = 2, kept(deleted), store.KeyUsage{}
 		same(t, "a tombstone's times", lookup.Key, k)
 
 		ownerKey := newOwnerKey(ana)

@@ -124,9 +124,7 @@ var ownerTests = map[string]func(*testing.T, store.Store){
 		again := populate(t, st, ana)
 		got, err := st.APIKey(t.Context(), ana, again.key.ID)
 		ok(t, err)
-		if !got.LastUsedAt.IsZero() {
-			t.Error("Erase kept when a key was used")
-		}
+		same(t, "KeyUsage after Erase", got.KeyUsage, store.KeyUsage{})
 		state, err := st.OwnerState(t.Context(), ana)
 		ok(t, err)
 		if state.Deactivated() {

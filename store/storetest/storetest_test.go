@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -97,6 +98,9 @@ var faults = map[string]fault{
 	"the loser's owner key":     {"Concurrency/OneOwnerKey", func(m *memory.Store) store.Store { return losersKey{m} }},
 	"an owner key comes back":   {"ProviderTokens/ErasedWhileCached", func(m *memory.Store) store.Store { return keyComesBack{m} }},
 	"a use for the history":     {"Changes/QuietOnesWriteNone", func(m *memory.Store) store.Store { return useForTheHistory{m} }},
+	"the first use seen first":  {"APIKeys/RecordKeyUse", func(m *memory.Store) store.Store { return firstSeen{m} }},
+	"the first network stays":   {"APIKeys/RecordKeyUse", func(m *memory.Store) store.Store { return firstNetwork{m} }},
+	"uses in the order given":   {"APIKeys/RecordKeyUsesAtOnce", func(m *memory.Store) store.Store { return usesAsGiven{m} }},
 	"a look-up without state":   {"Owners/Deactivate", func(m *memory.Store) store.Store { return alwaysActive{m} }},
 }
 
@@ -366,6 +370,41 @@ func (s useForTheHistory) RecordTokenUse(ctx context.Context, owner lanyard.Owne
 		return err
 	}
 	return s.Append(ctx, lanyard.NewEvent(ctx, at, owner, "used", id))
+}
+
+// firstSeen leaves out uses that are older than what it knows, as one does who
+// keeps the last use alone.
+type firstSeen struct{ *memory.Store }
+
+func (s firstSeen) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
+	return s.Store.RecordKeyUse(ctx, slices.DeleteFunc(slices.Clone(uses), func(u store.KeyUse) bool {
+		k, err := s.APIKeyByID(ctx, u.ID)
+		return err == nil && u.At.Before(k.LastUsedAt)
+	}))
+}
+
+// firstNetwork takes a network only with the first use it is told of.
+type firstNetwork struct{ *memory.Store }
+
+func (s firstNetwork) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
+	uses = slices.Clone(uses)
+	for i, u := range uses {
+		if k, err := s.APIKeyByID(ctx, u.ID); err == nil && !k.LastUsedAt.IsZero() {
+			uses[i].From = k.LastUsedFrom
+		}
+	}
+	return s.Store.RecordKeyUse(ctx, uses)
+}
+
+// usesAsGiven takes the last of a list for the newest.
+type usesAsGiven struct{ *memory.Store }
+
+func (s usesAsGiven) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
+	last := map[string]store.KeyUse{}
+	for _, u := range uses {
+		last[u.ID] = u
+	}
+	return s.Store.RecordKeyUse(ctx, slices.Collect(maps.Values(last)))
 }
 
 type alwaysActive struct{ *memory.Store }

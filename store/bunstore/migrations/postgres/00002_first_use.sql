@@ -1,0 +1,12 @@
+-- +goose Up
+
+-- Beside the last use of a key its first, and the networks both came from;
+-- NULL is unknown. A library before this migration writes last_used_at alone:
+-- last_from_at is the last_used_at that last_used_from belongs to.
+ALTER TABLE lanyard_api_key_usage
+    ADD COLUMN first_used_at   bigint,
+    ADD COLUMN first_used_from text,
+    ADD COLUMN last_used_from  text,
+    ADD COLUMN last_from_at    bigint;
+
+INSERT INTO lanyard_schema (version, min_reader) VALUES (2, 1);
