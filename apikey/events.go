@@ -11,11 +11,15 @@ import (
 // What the history says about keys. The Object of each is the key's id, that
 // of ActionRotated the old key's.
 const (
-	ActionCreated         = "api_key.created"
-	ActionRenamed         = "api_key.renamed"
-	ActionRotated         = "api_key.rotated"
-	ActionDeleted         = "api_key.deleted"
-	ActionUsedAfterDelete = "api_key.used_after_delete" // once an hour and key
+	ActionCreated = "api_key.created"
+	ActionRenamed = "api_key.renamed"
+	ActionRotated = "api_key.rotated"
+	ActionDeleted = "api_key.deleted"
+
+	// Once an hour and key.
+	ActionUsedAfterDelete = "api_key.used_after_delete"
+	ActionUsedAfterRotate = "api_key.used_after_rotate" // while its grace lasts
+	ActionRefusedNetwork  = "api_key.refused_network"   // a good key from outside of Options.Networks
 )
 
 // What an event's Detail says besides.

@@ -102,21 +102,21 @@ func TestLastUsedBeforeLists(t *testing.T) {
 		b.wantGood(t, "first use", token)
 		synctest.Wait()
 		for range 3 {
-			<-time.After(10 * time.Millisecond)
+			<-time.After(time.Second)
 			b.wantGood(t, "use", token)
 			now := time.Now()
 			keys, err := b.Keys(t.Context(), ana)
 			if err != nil || !keys[0].LastUsedAt.Equal(now) {
 				t.Errorf("Keys() = %v, %v, want a key used at %v", keys, err, now)
 			}
-			<-time.After(10 * time.Millisecond)
+			<-time.After(time.Second)
 			b.wantGood(t, "use", token)
 			now = time.Now()
 			if k, err := b.Key(t.Context(), ana, key.ID); err != nil || !k.LastUsedAt.Equal(now) {
 				t.Errorf("Key() = %v, %v, want a key used at %v", k, err, now)
 			}
 		}
-		<-time.After(10 * time.Millisecond)
+		<-time.After(time.Second)
 		b.wantGood(t, "use", token)
 		last := time.Now()
 		if err := b.Close(t.Context()); err != nil {

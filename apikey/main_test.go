@@ -52,8 +52,10 @@ type watched struct {
 	onLookup func(store.KeyLookup, error) (store.KeyLookup, error)
 	onCreate func(err error) error // after the call
 	onRotate func(err error) error
-	onAppend func(err error) error
-	onUse    func(context.Context) error // instead of the call, unless it returns nil
+	onAppend func(store.Events, lanyard.Event) error // before the call, which is not made where it fails
+	onUse    func(context.Context) error             // instead of the call, unless it returns nil
+	polls    atomic.Int64
+	onPoll   func(context.Context) error // before the call, which is not made where it fails
 }
 
 func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLookup, error) {
@@ -63,6 +65,16 @@ func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLooku
 		return w.onLookup(row, err)
 	}
 	return row, err
+}
+
+func (w *watched) Epochs(ctx context.Context) (*[store.Shards]int64, error) {
+	w.polls.Add(1)
+	if w.onPoll != nil {
+		if err := w.onPoll(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return w.Store.(store.Epochs).Epochs(ctx)
 }
 
 func (w *watched) CreateAPIKey(ctx context.Context, k store.APIKey, limit int, e lanyard.Event) error {
@@ -83,11 +95,12 @@ func (w *watched) RotateAPIKey(ctx context.Context, old, next store.APIKey, limi
 
 func (w *watched) Append(ctx context.Context, e lanyard.Event) error {
 	w.appends.Add(1)
-	err := w.Store.Append(ctx, e)
 	if w.onAppend != nil {
-		return w.onAppend(err)
+		if err := w.onAppend(w.Store, e); err != nil {
+			return err
+		}
 	}
-	return err
+	return w.Store.Append(ctx, e)
 }
 
 func (w *watched) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
@@ -143,6 +156,7 @@ type bench struct {
 }
 
 // newBench returns a bench; o may be nil, and its clock and listener are set.
+// Unless o says otherwise, every verification reads the store.
 func newBench(t testing.TB, o *apikey.Options) *bench {
 	t.Helper()
 	st := memory.New()
@@ -150,6 +164,9 @@ func newBench(t testing.TB, o *apikey.Options) *bench {
 	var opt apikey.Options
 	if o != nil {
 		opt = *o
+	}
+	if opt.MaxStale == 0 {
+		opt.MaxStale = -1
 	}
 	opt.Now, opt.OnEvent = b.clock.now, b.heard.hear
 	b.Service = newService(t, b.store, &opt)
@@ -167,6 +184,14 @@ func (b *bench) create(t testing.TB, owner lanyard.Owner, r apikey.CreateRequest
 		t.Fatalf("Create(%+v) = %v, want nil", r, err)
 	}
 	return c.Key, c.Secret.Reveal()
+}
+
+// settle has the service store what it noted.
+func (b *bench) settle(t testing.TB) {
+	t.Helper()
+	if _, err := b.Keys(t.Context(), ana); err != nil {
+		t.Fatalf("Keys() = %v, want nil", err)
+	}
 }
 
 // history returns the actions in an owner's history, newest first.

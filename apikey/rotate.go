@@ -82,6 +82,7 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 	if end := store.Instant(now.Add(grace)); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
 		old.ExpiresAt = end
 	}
+	old.RotatedAt = now
 	for _, k := range []*store.APIKey{&old, &next} {
 		if err := s.sign(ctx, k); err != nil {
 			return Rotated{}, err
@@ -92,6 +93,7 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 		return Rotated{}, err
 	}
 	next.Version = 1
+	_ = s.refresh(ctx)
 	s.onEvent(ctx, e)
 	return Rotated{Key: fromRecord(next, now), Secret: t.secret(), OldExpiresAt: old.ExpiresAt}, nil
 }

@@ -3,13 +3,17 @@ package apikey
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
@@ -31,17 +35,35 @@ type Service struct {
 	prefix  string
 	accepts []string // prefix and the old ones
 	scopes  []string
+	offered offeredScopes
 	limit   int
+
+	maxLife, defaultLife time.Duration
+
+	rate          float64 // calls a second; 0 = no limit
+	burst         int
+	networks      []netip.Prefix
+	rights        func(context.Context, lanyard.Owner) ([]string, error)
+	acceptForeign func(string) ([sha256.Size]byte, bool)
+
 	onEvent func(context.Context, lanyard.Event)
-	clock   func() time.Time
+	clock   func() time.Time // nil = time.Now
 	logger  *slog.Logger
 	spans   telemetry.Spans
 	counted verifications
-	uses    *useLog
-	late    lateUses
 
-	closed atomic.Bool
-	close  sync.Once
+	watch    *stopwatch
+	verdicts *verdicts
+	epochs   *epochs
+	reads    singleflight.Group
+	uses     *useLog
+	told     told
+
+	running context.Context //nolint:containedctx // ends with Close, and with it what no caller waits for
+	stop    context.CancelFunc
+	polling sync.WaitGroup
+	closed  atomic.Bool
+	close   sync.Once
 }
 
 // NewService returns a Service over st. It refuses bad options with an
@@ -59,22 +81,31 @@ func NewService(st Store, o *Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apikey: %w", err)
 	}
-	return &Service{
+	s := &Service{
 		store: st, sealer: opt.Sealer,
 		prefix: opt.Prefix, accepts: slices.Concat([]string{opt.Prefix}, opt.OldPrefixes),
-		scopes: opt.Scopes, limit: opt.Limit,
+		scopes: opt.Scopes, offered: newOfferedScopes(opt.Scopes), limit: opt.Limit,
+		maxLife: opt.MaxLife, defaultLife: opt.DefaultLife,
+		rate: opt.Rate, burst: opt.Burst, networks: opt.Networks, rights: opt.Rights, acceptForeign: opt.AcceptForeign,
 		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope), counted: counted,
-		uses: newUseLog(st, opt.Logger),
-	}, nil
+		watch: newStopwatch(), verdicts: newVerdicts(opt.MaxCached),
+		uses: newUseLog(st, opt.OnEvent, opt.Logger),
+	}
+	s.epochs = newEpochs(st, opt.MaxStale, s.watch, opt.Logger)
+	s.running, s.stop = context.WithCancel(context.Background())
+	s.polling.Go(func() { s.epochs.run(s.running, s.verdicts.empty) })
+	return s, nil
 }
 
-// Close stores when keys were last used and ends the Service's goroutine.
+// Close stores when keys were last used and ends the Service's goroutines.
 // Later calls of the other methods return lanyard.ErrClosed; a second Close
 // does nothing. An error means that the last uses are lost.
 func (s *Service) Close(ctx context.Context) (err error) {
 	s.close.Do(func() {
 		s.closed.Store(true)
+		s.stop()
+		s.polling.Wait()
 		if err = s.uses.close(ctx); err != nil {
 			err = fmt.Errorf("apikey: close: %w", err)
 		}
@@ -102,15 +133,26 @@ func (s *Service) Check(ctx context.Context) (err error) {
 	return nil
 }
 
-// Refresh makes this process forget what it knows of keys and owners and learn
-// it anew. profile.Options.OwnerChanged is the place for it.
-//
-// Every verification reads the store now, so there is nothing to forget yet.
-func (s *Service) Refresh(context.Context) error {
+// Refresh has this process believe nothing that it read before the call and
+// that has changed since: it reads the epochs, and where it cannot, every key
+// anew. profile.Options.OwnerChanged is the place for it. The error says that
+// the epochs could not be read; the promise holds all the same.
+func (s *Service) Refresh(ctx context.Context) (err error) {
 	if s.closed.Load() {
 		return errClosed
 	}
+	if err := s.refresh(ctx); err != nil {
+		return fmt.Errorf("apikey: refresh: %w", unavailable(err))
+	}
 	return nil
+}
+
+func (s *Service) refresh(ctx context.Context) error {
+	err := s.epochs.poll(ctx)
+	if err != nil {
+		s.epochs.distrust()
+	}
+	return err
 }
 
 // Prefix is the prefix of new tokens.
@@ -123,7 +165,12 @@ func (s *Service) Scopes() []string { return slices.Clone(s.scopes) }
 func (s *Service) Limit() int { return s.limit }
 
 // now is the time as stores keep it.
-func (s *Service) now() time.Time { return store.Instant(s.clock()) }
+func (s *Service) now() time.Time {
+	if s.clock != nil {
+		return store.Instant(s.clock())
+	}
+	return store.Instant(time.Now())
+}
 
 // attempts is how often a call starts over after losing a race that its caller
 // did not ask to hear of.

@@ -21,6 +21,9 @@ const (
 	outcomeIntegrity   = "integrity"   // a row that we did not write
 	outcomeDeactivated = "deactivated" // a key of a deactivated owner
 	outcomeExpired     = "expired"
+	outcomeNetwork     = "network" // from outside of Options.Networks
+	outcomeLimited     = "rate_limited"
+	outcomeScope       = "scope"       // a good key without the scopes
 	outcomeUnavailable = "unavailable" // store or key service down
 	outcomeClosed      = "closed"
 )
@@ -40,7 +43,7 @@ func newVerifications(mp metric.MeterProvider) (verifications, error) {
 	v := verifications{counter: counter, by: make(map[string][]metric.AddOption)}
 	for _, outcome := range []string{
 		outcomeOK, outcomeMalformed, outcomeUnknown, outcomeDeleted, outcomeIntegrity,
-		outcomeDeactivated, outcomeExpired, outcomeUnavailable, outcomeClosed,
+		outcomeDeactivated, outcomeExpired, outcomeNetwork, outcomeLimited, outcomeScope, outcomeUnavailable, outcomeClosed,
 	} {
 		set := attribute.NewSet(telemetry.OutcomeKey.String(outcome))
 		v.by[outcome] = []metric.AddOption{metric.WithAttributeSet(set)}

@@ -32,7 +32,7 @@ func TestTelemetry(t *testing.T) {
 	sealer, _ := newSealer(t, st)
 	b := &bench{memory: st, store: &watched{Store: st}, clock: newClock(), heard: new(heard)}
 	b.Service = newService(t, b.store, &apikey.Options{
-		Prefix: "aic", Sealer: sealer, Now: b.clock.now, OnEvent: b.heard.hear,
+		Prefix: "aic", Sealer: sealer, Now: b.clock.now, OnEvent: b.heard.hear, MaxStale: -1,
 		Logger:         slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)),
 		MeterProvider:  sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)),

@@ -1,0 +1,53 @@
+package apikey
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
+)
+
+const maxTold = 10_000
+
+// told knows which facts this process has told the history, so that a tool
+// nobody told of the deletion costs one write an hour. The zero value is ready
+// to use.
+type told struct {
+	mu   sync.Mutex
+	keys map[factKey]struct{}
+}
+
+// factKey names a fact that is told once an hour and key.
+type factKey struct {
+	action string
+	id     string
+	hour   int64
+}
+
+// claim reports whether nobody here has told of it yet, and lets the caller.
+func (t *told) claim(k factKey) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.keys[k]; ok {
+		return false
+	}
+	if t.keys == nil || len(t.keys) >= maxTold {
+		t.keys = make(map[factKey]struct{}) // the store still has each only once
+	}
+	t.keys[k] = struct{}{}
+	return true
+}
+
+// note tells the owner of what somebody does with his key, once an hour. It
+// changes nothing for who does it.
+func (s *Service) note(ctx context.Context, action string, v *verdict, now time.Time) {
+	if !s.told.claim(factKey{action: action, id: v.id, hour: now.Unix() / 3600}) {
+		return
+	}
+	now = store.Instant(now)
+	e := lanyard.NewEvent(ctx, now, v.owner, action, v.id).With(DetailName, v.name)
+	e.Via, e.DedupeKey = lanyard.ViaAPIKey, action+"/"+v.id+"/"+now.Format("2006-01-02T15")
+	s.uses.tell(e)
+}
