@@ -57,6 +57,12 @@ func newEpochs(st any, maxStale time.Duration, watch *stopwatch, logger *slog.Lo
 	return e
 }
 
+// age says how old what is known of the epochs is, if anything is.
+func (e *epochs) age() (time.Duration, bool) {
+	p := e.last.Load()
+	return time.Duration(e.watch.now() - p.sent), p.known
+}
+
 // good reports whether v can be believed at time t. Either it was read since
 // the last poll and since t-maxStale, or the last poll was sent since
 // t-maxStale and shows the epoch v was read with.

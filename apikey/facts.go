@@ -3,10 +3,8 @@ package apikey
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/aichub/lanyard"
-	"github.com/aichub/lanyard/store"
 )
 
 const maxTold = 10_000
@@ -42,11 +40,11 @@ func (t *told) claim(k factKey) bool {
 
 // note tells the owner of what somebody does with his key, once an hour. It
 // changes nothing for who does it.
-func (s *Service) note(ctx context.Context, action string, v *verdict, now time.Time) {
+func (s *Service) note(ctx context.Context, action string, v *verdict) {
+	now := s.now()
 	if !s.told.claim(factKey{action: action, id: v.id, hour: now.Unix() / 3600}) {
 		return
 	}
-	now = store.Instant(now)
 	e := lanyard.NewEvent(ctx, now, v.owner, action, v.id).With(DetailName, v.name)
 	e.Via, e.DedupeKey = lanyard.ViaAPIKey, action+"/"+v.id+"/"+now.Format("2006-01-02T15")
 	s.uses.tell(e)

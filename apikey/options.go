@@ -125,6 +125,9 @@ func (o *Options) withDefaults() (Options, error) {
 	if opt.OnEvent == nil {
 		opt.OnEvent = func(context.Context, lanyard.Event) {}
 	}
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
 	if opt.MaxStale == 0 {
 		opt.MaxStale = defaultMaxStale
 	}

@@ -75,10 +75,11 @@ func network(address string) string {
 }
 
 // spend takes one call from what the key may make.
-func (s *Service) spend(v *verdict, now time.Time) error {
+func (s *Service) spend(v *verdict) error {
 	if s.rate <= 0 {
 		return nil
 	}
+	now := time.Now() // of its monotonic part
 	l := v.state.rate.Load()
 	if l == nil {
 		v.state.rate.CompareAndSwap(nil, rate.NewLimiter(rate.Limit(s.rate), s.burst))

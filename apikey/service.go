@@ -46,11 +46,11 @@ type Service struct {
 	rights        func(context.Context, lanyard.Owner) ([]string, error)
 	acceptForeign func(string) ([sha256.Size]byte, bool)
 
-	onEvent func(context.Context, lanyard.Event)
-	clock   func() time.Time // nil = time.Now
-	logger  *slog.Logger
-	spans   telemetry.Spans
-	counted verifications
+	onEvent  func(context.Context, lanyard.Event)
+	clock    func() time.Time
+	logger   *slog.Logger
+	spans    telemetry.Spans
+	measured *instruments
 
 	watch    *stopwatch
 	verdicts *verdicts
@@ -77,10 +77,6 @@ func NewService(st Store, o *Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apikey: %w", err)
 	}
-	counted, err := newVerifications(opt.MeterProvider)
-	if err != nil {
-		return nil, fmt.Errorf("apikey: %w", err)
-	}
 	s := &Service{
 		store: st, sealer: opt.Sealer,
 		prefix: opt.Prefix, accepts: slices.Concat([]string{opt.Prefix}, opt.OldPrefixes),
@@ -88,11 +84,14 @@ func NewService(st Store, o *Options) (*Service, error) {
 		maxLife: opt.MaxLife, defaultLife: opt.DefaultLife,
 		rate: opt.Rate, burst: opt.Burst, networks: opt.Networks, rights: opt.Rights, acceptForeign: opt.AcceptForeign,
 		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
-		spans: telemetry.NewSpans(opt.TracerProvider, scope), counted: counted,
+		spans: telemetry.NewSpans(opt.TracerProvider, scope),
 		watch: newStopwatch(), verdicts: newVerdicts(opt.MaxCached),
-		uses: newUseLog(st, opt.OnEvent, opt.Logger),
 	}
 	s.epochs = newEpochs(st, opt.MaxStale, s.watch, opt.Logger)
+	if s.measured, err = newInstruments(opt.MeterProvider, s.epochs.age); err != nil {
+		return nil, fmt.Errorf("apikey: %w", err)
+	}
+	s.uses = newUseLog(st, opt.OnEvent, opt.Logger)
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.polling.Go(func() { s.epochs.run(s.running, s.verdicts.empty) })
 	return s, nil
@@ -106,6 +105,7 @@ func (s *Service) Close(ctx context.Context) (err error) {
 		s.closed.Store(true)
 		s.stop()
 		s.polling.Wait()
+		_ = s.measured.watching.Unregister()
 		if err = s.uses.close(ctx); err != nil {
 			err = fmt.Errorf("apikey: close: %w", err)
 		}
@@ -165,12 +165,7 @@ func (s *Service) Scopes() []string { return slices.Clone(s.scopes) }
 func (s *Service) Limit() int { return s.limit }
 
 // now is the time as stores keep it.
-func (s *Service) now() time.Time {
-	if s.clock != nil {
-		return store.Instant(s.clock())
-	}
-	return store.Instant(time.Now())
-}
+func (s *Service) now() time.Time { return store.Instant(s.clock()) }
 
 // attempts is how often a call starts over after losing a race that its caller
 // did not ask to hear of.

@@ -14,8 +14,8 @@ type stopwatch struct {
 
 func newStopwatch() *stopwatch { return &stopwatch{start: time.Now()} }
 
-// at says how many nanoseconds after its start t is; t comes from time.Now.
-func (w *stopwatch) at(t time.Time) int64 { return int64(t.Sub(w.start)) }
+// now is the present, in nanoseconds since the start.
+func (w *stopwatch) now() int64 { return int64(time.Since(w.start)) }
 
 // next is the present, and later than every earlier answer: of two readers of
 // the store the one that asked second can be told also where the clock is too
@@ -23,7 +23,7 @@ func (w *stopwatch) at(t time.Time) int64 { return int64(t.Sub(w.start)) }
 func (w *stopwatch) next() int64 {
 	for {
 		last := w.last.Load()
-		now := max(w.at(time.Now()), last+1)
+		now := max(w.now(), last+1)
 		if w.last.CompareAndSwap(last, now) {
 			return now
 		}

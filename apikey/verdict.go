@@ -3,7 +3,6 @@ package apikey
 import (
 	"crypto/sha256"
 	"sync/atomic"
-	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -29,7 +28,7 @@ type verdict struct {
 	owner   lanyard.Owner
 	scopes  []string
 
-	marked atomic.Int64 // when its use was noted last, in microseconds of Unix time
+	marked atomic.Int64 // when its use was noted last
 	state  *keyState    // what outlives this verdict
 }
 
@@ -51,18 +50,6 @@ func (s *Service) newVerdict(hash [sha256.Size]byte, row store.KeyLookup, read i
 	if !k.ExpiresAt.IsZero() {
 		v.expires = k.ExpiresAt.UnixMicro()
 	}
+	v.marked.Store(-int64(markEvery)) // never
 	return v
-}
-
-// outcome says whether the key is good at that time.
-func (v *verdict) outcome(now time.Time) string {
-	switch {
-	case v.deleted:
-		return outcomeDeleted
-	case v.deactivated:
-		return outcomeDeactivated
-	case v.expires != 0 && now.UnixMicro() >= v.expires:
-		return outcomeExpired
-	}
-	return outcomeOK
 }

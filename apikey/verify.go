@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aichub/lanyard"
 )
@@ -33,19 +32,38 @@ func (s *Service) Verify(ctx context.Context, token string) (lanyard.Principal, 
 // lanyard.ErrForbidden.
 func (s *Service) VerifyScopes(ctx context.Context, token string, need ScopeSet) (lanyard.Principal, error) {
 	if s.closed.Load() {
-		s.counted.add(ctx, outcomeClosed)
+		s.measured.count(ctx, outcomeClosed)
 		return lanyard.Principal{}, errClosed
 	}
 	hash, id, ok := s.recognise(token)
 	if !ok {
-		s.counted.add(ctx, outcomeMalformed)
+		s.measured.count(ctx, outcomeMalformed)
 		return lanyard.Principal{}, errRefused
 	}
-	now := time.Now()
-	if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, s.watch.at(now)) {
+	now := s.watch.now()
+	if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, now) {
 		return s.judge(ctx, v, now, need)
 	}
+	if id != "" && !isBase62(token[len(token)-tailLen:]) {
+		s.measured.count(ctx, outcomeMalformed)
+		return lanyard.Principal{}, errRefused
+	}
 	return s.verifyCold(ctx, hash, id, need)
+}
+
+// recognise returns the hash of a token that may be one of ours and the id in
+// it, which is "" for a foreign token: that id only the row knows. It leaves the
+// alphabet to who asks the store, because what has the hash of a known token is
+// that token.
+func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok bool) {
+	if _, tail, ok := cutToken(text, s.accepts); ok && checked(text) {
+		return sha256.Sum256(bytesOf(text)), tail[:idLen], true
+	}
+	if s.acceptForeign != nil {
+		hash, ok = s.acceptForeign(text)
+		return hash, "", ok
+	}
+	return hash, "", false
 }
 
 // verifyCold is a verification that asks the store.
@@ -55,75 +73,62 @@ func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id str
 	v, err := s.lookUp(ctx, hash, id)
 	switch {
 	case err == nil:
-		return s.judge(ctx, v, time.Now(), need)
+		return s.judge(ctx, v, s.watch.now(), need)
 	case errors.Is(err, lanyard.ErrNotFound):
-		s.counted.add(ctx, outcomeUnknown)
+		s.measured.count(ctx, outcomeUnknown)
 		return lanyard.Principal{}, errRefused
 	case errors.Is(err, errForged):
-		s.counted.add(ctx, outcomeIntegrity)
+		s.measured.count(ctx, outcomeIntegrity)
 		return lanyard.Principal{}, errRefused
 	}
-	s.counted.add(ctx, outcomeUnavailable)
+	s.measured.count(ctx, outcomeUnavailable)
 	return lanyard.Principal{}, fmt.Errorf("apikey: verify: %w", unavailable(err))
 }
 
 // judge says what a verdict that can be believed means for this call.
-func (s *Service) judge(ctx context.Context, v *verdict, now time.Time, need ScopeSet) (lanyard.Principal, error) {
-	p, outcome, err := s.sentence(ctx, v, now, need)
-	s.counted.add(ctx, outcome)
-	return p, err
+func (s *Service) judge(ctx context.Context, v *verdict, now int64, need ScopeSet) (lanyard.Principal, error) {
+	scopes, outcome, err := s.sentence(ctx, v, now, need)
+	s.measured.count(ctx, outcome)
+	if err != nil {
+		return lanyard.Principal{}, err
+	}
+	return lanyard.Principal{Owner: v.owner, Via: lanyard.ViaAPIKey, KeyID: v.id, Scopes: scopes}, nil
 }
 
-// recognise returns the hash of a token that may be one of ours, and the id in
-// it; "" for a foreign one, whose id only its row knows.
-func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok bool) {
-	if t, ok := parseToken(text, s.accepts); ok {
-		return t.hash(), t.id, true
-	}
-	if s.acceptForeign != nil {
-		hash, ok = s.acceptForeign(text)
-		return hash, "", ok
-	}
-	return hash, "", false
-}
-
-// sentence is judge's answer, and what the counter says of it.
-func (s *Service) sentence(ctx context.Context, v *verdict, now time.Time, need ScopeSet) (lanyard.Principal, string, error) {
-	wall := now
-	if s.clock != nil {
-		wall = s.clock()
-	}
-	outcome := v.outcome(wall)
+// sentence returns the scopes of a key that may be used now, or the error.
+func (s *Service) sentence(ctx context.Context, v *verdict, now int64, need ScopeSet) ([]string, outcome, error) {
 	switch {
-	case outcome == outcomeDeleted:
-		s.note(ctx, ActionUsedAfterDelete, v, wall)
-	case outcome == outcomeOK && !s.allowsNetwork(ctx):
-		s.note(ctx, ActionRefusedNetwork, v, wall)
-		outcome = outcomeNetwork
+	case v.deleted:
+		s.note(ctx, ActionUsedAfterDelete, v)
+		return nil, outcomeDeleted, errRefused
+	case v.deactivated:
+		return nil, outcomeDeactivated, errRefused
+	case v.expires != 0 && s.clock().UnixMicro() >= v.expires:
+		return nil, outcomeExpired, errRefused
+	case !s.allowsNetwork(ctx):
+		s.note(ctx, ActionRefusedNetwork, v)
+		return nil, outcomeNetwork, errRefused
 	}
-	if outcome != outcomeOK {
-		return lanyard.Principal{}, outcome, errRefused
-	}
-	if err := s.spend(v, now); err != nil {
-		return lanyard.Principal{}, outcomeLimited, err
+	if err := s.spend(v); err != nil {
+		return nil, outcomeRateLimited, err
 	}
 	scopes, mask := v.scopes, v.mask
 	if s.rights != nil {
 		var err error
 		if scopes, err = s.current(ctx, v); err != nil {
-			return lanyard.Principal{}, outcomeUnavailable, fmt.Errorf("apikey: verify: %w", unavailable(err))
+			return nil, outcomeUnavailable, fmt.Errorf("apikey: verify: %w", unavailable(err))
 		}
 		mask = s.offered.mask(scopes)
 	}
 	if !need.within(mask, scopes) {
-		return lanyard.Principal{}, outcomeScope, errLacksScope
+		return nil, outcomeScope, errLacksScope
 	}
 	if v.rotated {
-		s.note(ctx, ActionUsedAfterRotate, v, wall)
+		s.note(ctx, ActionUsedAfterRotate, v)
 	}
-	if micros := wall.UnixMicro(); micros-v.marked.Load() >= markEvery.Microseconds() {
-		v.marked.Store(micros)
-		s.uses.note(&v.state.use, micros, network(lanyard.RequestFrom(ctx).IP))
+	if now-v.marked.Load() >= int64(markEvery) {
+		v.marked.Store(now)
+		s.uses.note(&v.state.use, s.clock().UnixMicro(), network(lanyard.RequestFrom(ctx).IP))
 	}
-	return lanyard.Principal{Owner: v.owner, Via: lanyard.ViaAPIKey, KeyID: v.id, Scopes: scopes}, outcomeOK, nil
+	return scopes, outcomeOK, nil
 }
