@@ -30,7 +30,7 @@ const (
 // answered was true then or later.
 type poll struct {
 	sent   int64
-	since  int64 // when the series of polls began of which none failed
+	since  int64 // when the last one that failed was over: what was read before is no good
 	known  bool  // false: nothing but that verdicts read before are no good
 	epochs [store.Shards]int64
 }
@@ -101,9 +101,9 @@ func (e *epochs) poll(ctx context.Context) error {
 		}
 		return err
 	}
-	next := &poll{sent: sent, since: sent, known: true, epochs: *now}
-	if last := e.last.Load(); last.known && !e.broken {
-		next.since = last.since
+	next := &poll{sent: sent, since: e.last.Load().since, known: true, epochs: *now}
+	if e.broken {
+		next.since = sent
 	}
 	e.heal(ctx)
 	e.publish(next)
@@ -121,7 +121,10 @@ func (e *epochs) publish(p *poll) {
 }
 
 // distrust makes every verdict that was read before now no good.
-func (e *epochs) distrust() { e.publish(&poll{sent: e.watch.next()}) }
+func (e *epochs) distrust() {
+	now := e.watch.next()
+	e.publish(&poll{sent: now, since: now})
+}
 
 // ask calls the store, which may run on a goroutine of ours, where its panic
 // would end the host's process.

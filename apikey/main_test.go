@@ -55,7 +55,17 @@ type watched struct {
 	onAppend func(store.Events, lanyard.Event) error // before the call, which is not made where it fails
 	onUse    func(context.Context) error             // instead of the call, unless it returns nil
 	polls    atomic.Int64
-	onPoll   func(context.Context) error // before the call, which is not made where it fails
+	onPoll   atomic.Pointer[pollHook]
+}
+
+type pollHook func(context.Context, *[store.Shards]int64, error) (*[store.Shards]int64, error)
+
+// failPolls has every poll fail from now on.
+func (w *watched) failPolls() {
+	fail := pollHook(func(context.Context, *[store.Shards]int64, error) (*[store.Shards]int64, error) {
+		return nil, lanyard.ErrUnavailable
+	})
+	w.onPoll.Store(&fail)
 }
 
 func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLookup, error) {
@@ -69,12 +79,11 @@ func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLooku
 
 func (w *watched) Epochs(ctx context.Context) (*[store.Shards]int64, error) {
 	w.polls.Add(1)
-	if w.onPoll != nil {
-		if err := w.onPoll(ctx); err != nil {
-			return nil, err
-		}
+	now, err := w.Store.(store.Epochs).Epochs(ctx)
+	if on := w.onPoll.Load(); on != nil {
+		return (*on)(ctx, now, err)
 	}
-	return w.Store.(store.Epochs).Epochs(ctx)
+	return now, err
 }
 
 func (w *watched) CreateAPIKey(ctx context.Context, k store.APIKey, limit int, e lanyard.Event) error {
