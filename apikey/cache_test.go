@@ -107,6 +107,21 @@ func TestFailingPolls(t *testing.T) {
 	})
 }
 
+// The last poll before they stop counts for MaxStale.
+func TestPollsThatStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		key, token := p.here.create(t, ana, apikey.CreateRequest{})
+		p.there.wantGood(t, "there", token)
+		<-time.After(1050 * time.Millisecond) // a poll was sent at 1 s
+		p.there.store.failPolls()
+		p.here.delete(t, key.ID)
+		<-time.After(maxStale)
+		p.there.wantRefused(t, "after MaxStale", token)
+	})
+}
+
 // When the poll that follows a deletion fails, the process that deleted
 // believes nothing that it read before.
 func TestFailingPollOfDelete(t *testing.T) {

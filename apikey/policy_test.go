@@ -298,3 +298,67 @@ func TestOptionsOfPolicy(t *testing.T) {
 		wantInput(t, fmt.Sprintf("NewService(%s)", field), err, field, lanyard.CodeInvalid)
 	}
 }
+
+// The first use of a key and its last, each with the network it came from,
+// stand in its list at once.
+func TestUsedFrom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		first := time.Now()
+		for _, ip := range []string{"203.0.113.77", "2001:db8:1:2:3::4%eth0", "::ffff:198.51.100.9", "nonsense"} {
+			if _, err := b.Verify(from(t.Context(), ip), token); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]string{
+				"203.0.113.77": "203.0.113.0/24", "2001:db8:1:2:3::4%eth0": "2001:db8:1::/48",
+				"::ffff:198.51.100.9": "198.51.100.0/24", "nonsense": "",
+			}[ip]
+			k, err := b.Key(t.Context(), ana, key.ID)
+			if err != nil || k.FirstUsedFrom != "203.0.113.0/24" || !k.FirstUsedAt.Equal(first) ||
+				k.LastUsedFrom != want || !k.LastUsedAt.Equal(time.Now()) {
+				t.Errorf("after a use from %q: Key() = %+v, %v", ip, k, err)
+			}
+			<-time.After(time.Second)
+		}
+	})
+}
+
+// The list says whether a rotated key is still in use, and by which key it was
+// replaced.
+func TestSafeToDelete(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, "before", token)
+		<-time.After(time.Minute)
+		r, err := b.Rotate(t.Context(), ana, key.ID, apikey.RotateRequest{Grace: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rotatedAt := time.Now()
+		want := func(why, successor string, used bool) {
+			t.Helper()
+			k, err := b.Key(t.Context(), ana, key.ID)
+			if err != nil || k.RotatedTo != successor || !k.RotatedAt.Equal(rotatedAt) || k.UsedSinceRotation() != used {
+				t.Errorf("%s: Key() = %+v, %v, want replaced by %q, used since: %t", why, k, err, successor, used)
+			}
+			keys, err := b.Keys(t.Context(), ana)
+			if i := slices.IndexFunc(keys, func(k apikey.Key) bool { return k.ID == key.ID }); err != nil || i < 0 || keys[i].RotatedTo != successor {
+				t.Errorf("%s: Keys() = %+v, %v, want the same", why, keys, err)
+			}
+		}
+		want("just rotated", r.Key.ID, false)
+		<-time.After(time.Minute)
+		b.wantGood(t, "the old key in its grace", token)
+		want("used in its grace", r.Key.ID, true)
+		if _, err := b.Rename(t.Context(), ana, key.ID, 0, "old"); err != nil {
+			t.Fatal(err)
+		}
+		want("renamed", r.Key.ID, true)
+		b.delete(t, r.Key.ID)
+		want("its successor deleted", "", true)
+	})
+}
