@@ -93,6 +93,7 @@ type endured struct {
 	lastOK           [5]time.Duration // of those while it was sealed
 	healed           [5]time.Duration // first success after it was unsealed
 	failedAfter      [5]int           // failures after that
+	slowest          [5]time.Duration // answer
 	other            string           // the first answer that was neither
 
 	mu sync.Mutex
@@ -107,6 +108,7 @@ func (r *endured) note(use int, asked time.Time, err error) {
 		r.seconds = append(r.seconds, [5]answers{})
 	}
 	a := &r.seconds[int(at/time.Second)][use]
+	r.slowest[use] = max(r.slowest[use], time.Since(asked))
 	isSealed := r.sealed > 0 && at > r.sealed
 	isUnsealed := r.unsealed > 0 && at > r.unsealed
 	switch {
@@ -291,7 +293,7 @@ func (r *endured) print(w io.Writer) {
 	fmt.Fprintf(w, "sealed at %v, unsealed at %v\n\n", rounded(r.sealed), rounded(r.unsealed))
 	table(w, rows...)
 	fmt.Fprintln(w)
-	rows = [][]string{row("", "answers ok", "unavailable", "other", "went on for", "back after", "failed later")}
+	rows = [][]string{row("", "answers ok", "unavailable", "other", "went on for", "back after", "failed later", "slowest answer")}
 	since := func(at, from time.Duration) any {
 		if at == 0 {
 			return "-"
@@ -301,7 +303,7 @@ func (r *endured) print(w io.Writer) {
 	for use, name := range usesOfOutage {
 		a := r.all[use]
 		rows = append(rows, row(name, a.ok, a.unavailable, a.other,
-			since(r.lastOK[use], r.sealed), since(r.healed[use], r.unsealed), r.failedAfter[use]))
+			since(r.lastOK[use], r.sealed), since(r.healed[use], r.unsealed), r.failedAfter[use], r.slowest[use]))
 	}
 	table(w, rows...)
 	fmt.Fprintln(w, "\n\"went on for\" counts from the seal, \"back after\" from the unseal, \"failed later\" what failed after that; nothing was started again")
