@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
@@ -132,11 +131,7 @@ func definitions(dir string) ([]providertoken.Definition, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Who defines a platform of the catalogue himself means his own.
-	theirs := slices.DeleteFunc(catalog.All(), func(d providertoken.Definition) bool {
-		return slices.ContainsFunc(own, func(o providertoken.Definition) bool { return o.ID == d.ID })
-	})
-	return append(own, theirs...), nil
+	return append(own, catalog.All()...), nil
 }
 
 // examine makes all checks that can be made.

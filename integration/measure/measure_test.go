@@ -73,7 +73,7 @@ func TestRotation(t *testing.T) {
 func TestSealed(t *testing.T) {
 	t.Parallel()
 	transit := servers.OwnVault(t)
-	o := outageOptions{before: time.Second, sealed: 5 * time.Second, after: 2 * time.Second, ttl: 3 * time.Second}
+	o := outageOptions{before: time.Second, sealed: 4 * time.Second, after: 2 * time.Second, ttl: 3 * time.Second}
 	r, err := outage(t.Context(), newTestPlace(t, transit), transit.Key, o)
 	if err != nil {
 		t.Fatalf("outage() = %v", err)
