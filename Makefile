@@ -8,7 +8,7 @@ LINT := $(shell command -v golangci-lint)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-docker lint fuzz mutants bench cover docs screenshot clean
+.PHONY: help test test-docker lint fuzz mutants bench measure cover docs screenshot clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,11 @@ mutants: ## Break each promise of scripts/mutants/mutants.yaml and watch its tes
 
 bench: ## Run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+WHAT ?= vaultcalls latency restart sealed rotation
+measure: ## Show on real servers what they cost and survive; WHAT="rotation sealed", all of it takes ten minutes
+	cd integration && go build -o ../dist/measure ./measure
+	for what in $(WHAT); do echo "== $$what"; dist/measure $$what || exit; done
 
 cover: ## Measure which statements the tests reach, into coverage.out
 	go test -coverpkg=./... -coverprofile=coverage.out ./...

@@ -57,6 +57,11 @@ var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store, cursor 
 	return nil
 }
 
+var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store) (providertoken.Inspection, error) {
+	found, err := providertoken.Inspect(ctx, st, sealer, catalog.All(), nil)
+	return found, err
+}
+
 var _ = func(st store.Store, sealer *crypto.Sealer) (*providertoken.Service, error) {
 	tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
 		Providers: catalog.All(),

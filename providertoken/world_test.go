@@ -44,6 +44,7 @@ type world struct {
 	tokens *providertoken.Service
 	store  *memory.Store
 	sealer *crypto.Sealer
+	ring   *keyring.Ring
 	fakes  map[string]*providertest.Fake
 	urls   map[string]string
 	clock  *clock
@@ -87,6 +88,7 @@ func newWorld(t *testing.T, change func(*providertoken.Options)) *world {
 	}
 	ring, err := keyring.Create(filepath.Join(t.TempDir(), "keys"), nil)
 	ok(t, err)
+	w.ring = ring
 	w.sealer, err = crypto.NewSealer(ring, w.store, nil)
 	ok(t, err)
 	o := &providertoken.Options{

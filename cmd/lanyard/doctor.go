@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"os"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/providertoken"
+	"github.com/aichub/lanyard/providertoken/catalog"
 )
 
 // unsignedPage is how many unsigned rows are read at once.
@@ -17,17 +22,19 @@ const shownItems = 20
 
 // The states of a check.
 const (
-	statusOK      = "ok"
-	statusProblem = "problem"
-	statusSkipped = "skipped" // it could not be made
+	statusOK          = "ok"
+	statusProblem     = "problem"
+	statusUnavailable = "unavailable" // who was asked did not answer, which says nothing
+	statusSkipped     = "skipped"     // it could not be made
 )
 
 // check is one thing that was looked at.
 type check struct {
-	Name   string   `json:"name"`
-	Status string   `json:"status"`
-	Detail string   `json:"detail"`
-	Items  []string `json:"items,omitempty"` // what the problem is with
+	Name    string   `json:"name"`
+	Status  string   `json:"status"`
+	Detail  string   `json:"detail"`
+	Checked int      `json:"checked,omitempty"` // how many things were opened
+	Items   []string `json:"items,omitempty"`   // what the problem is with
 }
 
 type examination struct {
@@ -47,12 +54,29 @@ func failed(name string, err error) check {
 	return check{Name: name, Status: statusProblem, Detail: err.Error()}
 }
 
+// unopened is a check that ended early. Only a key service that refuses us is a
+// problem then; one that is away is not.
+func unopened(name string, checked int, err error) check {
+	c := failed(name, err)
+	c.Checked = checked
+	if away(err) {
+		c.Status = statusUnavailable
+	}
+	return c
+}
+
+// away reports whether err is an outage, and not something to be mended.
+func away(err error) bool {
+	return errors.Is(err, lanyard.ErrUnavailable) && !errors.Is(err, crypto.ErrDenied) && !errors.Is(err, crypto.ErrUnbound)
+}
+
 func skipped(name, why string) check {
 	return check{Name: name, Status: statusSkipped, Detail: why}
 }
 
 func prepareDoctor(j *job, flags *flag.FlagSet) action {
 	d, k := databaseFlag(flags), keyServiceFlags(flags)
+	own := flags.String("providers", "", "a `DIRECTORY` with the host's own definitions of platforms, besides the catalogue's")
 	return func(ctx context.Context, _ []string) error {
 		if k.given() {
 			if err := k.check(); err != nil {
@@ -62,30 +86,56 @@ func prepareDoctor(j *job, flags *flag.FlagSet) action {
 		if !d.given() {
 			return usagef("-database is missing")
 		}
-		e := examination{OK: true, Checks: j.examine(ctx, d, k)}
-		for _, c := range e.Checks {
-			e.OK = e.OK && c.Status != statusProblem
+		defs, err := definitions(*own)
+		if err != nil {
+			return err
 		}
-		err := j.tell(e, func(w io.Writer) {
+		e := examination{Checks: j.examine(ctx, d, k, defs)}
+		verdict := e.verdict()
+		e.OK = verdict == nil
+		err = j.tell(e, func(w io.Writer) {
 			for _, c := range e.Checks {
-				fmt.Fprintf(w, "%-8s %-13s %s\n", c.Status, c.Name, c.Detail)
+				fmt.Fprintf(w, "%-11s %-13s %s\n", c.Status, c.Name, c.Detail)
 				for _, item := range c.Items[:min(len(c.Items), shownItems)] {
-					fmt.Fprintf(w, "%-22s   %s\n", "", item)
+					fmt.Fprintf(w, "%-25s   %s\n", "", item)
 				}
 				if more := len(c.Items) - shownItems; more > 0 {
-					fmt.Fprintf(w, "%-22s   and %d more; -json has all\n", "", more)
+					fmt.Fprintf(w, "%-25s   and %d more; -json has all\n", "", more)
 				}
 			}
 		})
-		if err == nil && !e.OK {
-			return errProblem
-		}
-		return err
+		return errors.Join(err, verdict)
 	}
 }
 
+// verdict is what the checks come to. A problem is one, whoever else is away.
+func (e examination) verdict() error {
+	var verdict error
+	for _, c := range e.Checks {
+		switch c.Status {
+		case statusProblem:
+			return errProblem
+		case statusUnavailable:
+			verdict = errAway
+		}
+	}
+	return verdict
+}
+
+// definitions returns the catalogue's and the host's own.
+func definitions(dir string) ([]providertoken.Definition, error) {
+	if dir == "" {
+		return catalog.All(), nil
+	}
+	own, err := catalog.Load(os.DirFS(dir))
+	if err != nil {
+		return nil, err
+	}
+	return append(own, catalog.All()...), nil
+}
+
 // examine makes all checks that can be made.
-func (j *job) examine(ctx context.Context, d *database, k *keyServices) []check {
+func (j *job) examine(ctx context.Context, d *database, k *keyServices, defs []providertoken.Definition) []check {
 	st, err := d.open(ctx, false)
 	if err != nil {
 		return []check{failed("database", err)}
@@ -102,50 +152,101 @@ func (j *job) examine(ctx context.Context, d *database, k *keyServices) []check 
 	}
 	checks = append(checks, check{Name: "migrations", Status: statusOK, Detail: "none is pending"})
 	checks = append(checks, d.inspect(ctx, j.now)...)
-	checks = append(checks, j.examineOwnerKeys(ctx, st, k)...)
+	checks = append(checks, j.examineSealed(ctx, d, st, k, defs)...)
 	return append(checks, examineSignatures(ctx, st, k))
 }
 
-// examineOwnerKeys opens every owner key and changes none.
-func (j *job) examineOwnerKeys(ctx context.Context, st tables, k *keyServices) []check {
+// The checks that need a key service.
+const (
+	checkKeyService  = "key service"
+	checkOwnerKeys   = "owner keys"
+	checkConnections = "connections"
+)
+
+// examineSealed opens all that is sealed and changes nothing.
+func (j *job) examineSealed(ctx context.Context, d *database, st tables, k *keyServices, defs []providertoken.Definition) []check {
 	if !k.given() {
+		const why = "they are opened with -keyring or -vault"
 		counts, err := st.CountOwnerKeys(ctx)
 		if err != nil {
-			return []check{failed("owner keys", err)}
+			return []check{failed(checkOwnerKeys, err)}
 		}
-		var by []string
-		for _, c := range counts {
-			by = append(by, fmt.Sprintf("%d under %s %s", c.Count, c.Secrets, c.KeyVersion))
+		c := skipped(checkOwnerKeys, why)
+		for _, n := range counts {
+			c.Items = append(c.Items, fmt.Sprintf("%d under %s %s", n.Count, n.Secrets, n.KeyVersion))
 		}
-		c := skipped("owner keys", "they are opened with -keyring or -vault")
-		c.Items = by
-		return []check{c}
+		return []check{c, skipped(checkConnections, why)}
 	}
 	s, err := k.sealer(st)
 	if err == nil {
 		err = s.Check(ctx)
 	}
 	if err != nil {
-		return []check{failed("key service", err)}
+		const why = "they cannot be opened without the key service"
+		return []check{unopened(checkKeyService, 0, err), skipped(checkOwnerKeys, why), skipped(checkConnections, why)}
 	}
+	return append(j.examineOwnerKeys(ctx, st, s), j.examineConnections(ctx, d, st, s, defs))
+}
+
+// examineOwnerKeys opens every owner key.
+func (j *job) examineOwnerKeys(ctx context.Context, st tables, s *crypto.Sealer) []check {
 	bar := newProgress(j.stderr)
 	report, err := s.Rewrap(ctx, st, &crypto.RewrapOptions{DryRun: true, Progress: func(r crypto.Report) { bar.show(r.Total, r.Keys) }})
 	bar.end()
 	if err != nil {
-		return []check{failed("owner keys", err)}
+		return []check{unopened(checkOwnerKeys, report.Total, err)}
 	}
 	var unreadable, old []string
+	unknown := 0
 	for _, f := range report.Failed {
+		if away(f.Err) {
+			unknown++
+			continue
+		}
 		unreadable = append(unreadable, fmt.Sprintf("%s  %s", f.OwnerKeyID, reason(f.Err)))
 	}
 	for _, c := range report.Remaining {
 		old = append(old, fmt.Sprintf("%d under %s %s", c.Count, c.Secrets, c.KeyVersion))
 	}
+	keys := found(checkOwnerKeys, unreadable, fmt.Sprintf("all %d open", report.Total), fmt.Sprintf("of %d do not open", report.Total))
+	keys.Checked = report.Total - unknown
+	if unknown > 0 {
+		keys.Detail = fmt.Sprintf("%d of %d do not open, of %d the key service did not say", len(unreadable), report.Total, unknown)
+		if keys.Status == statusOK {
+			keys.Status = statusUnavailable
+		}
+	}
 	return []check{
-		{Name: "key service", Status: statusOK, Detail: fmt.Sprintf("%s wraps under %s and keeps a key to its place", report.Secrets, report.KeyVersion)},
-		found("owner keys", unreadable, fmt.Sprintf("all %d open", report.Total), "do not open"),
+		{Name: checkKeyService, Status: statusOK, Detail: fmt.Sprintf("%s wraps under %s and keeps a key to its place", report.Secrets, report.KeyVersion)},
+		keys,
 		found("key versions", old, "all are the newest", "old keys are in use: lanyard rewrap"),
 	}
+}
+
+// examineConnections opens every sealed field of every connection.
+func (j *job) examineConnections(ctx context.Context, d *database, st tables, s *crypto.Sealer, defs []providertoken.Definition) check {
+	all, err := d.count(ctx, "lanyard_provider_tokens")
+	if err != nil {
+		return unopened(checkConnections, 0, err)
+	}
+	bar := newProgress(j.stderr)
+	in, err := providertoken.Inspect(ctx, st, s, defs, func(in providertoken.Inspection) { bar.show(in.Tokens, all) })
+	bar.end()
+	var items []string
+	for _, u := range in.Unreadable {
+		items = append(items, fmt.Sprintf("%s %s  %s", u.TokenID, u.Field, reason(u.Err)))
+	}
+	c := found(checkConnections, items,
+		fmt.Sprintf("all %d secrets of %d open", in.Secrets, in.Tokens),
+		fmt.Sprintf("of %d secrets of %d do not open by the definitions of the catalogue and of -providers", in.Secrets, in.Tokens))
+	if err != nil {
+		c = unopened(checkConnections, 0, err)
+		if c.Items = items; len(items) > 0 {
+			c.Status = statusProblem
+		}
+	}
+	c.Checked = in.Secrets
+	return c
 }
 
 // examineSignatures counts the API keys that anybody who can write the table

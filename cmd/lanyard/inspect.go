@@ -113,6 +113,19 @@ func (d *database) pool() (*sql.DB, fs.FS, error) {
 	return sql.OpenDB(connector), migrations.SQLite(), nil
 }
 
+// count counts the rows of a table, for a progress bar.
+func (d *database) count(ctx context.Context, table string) (n int, err error) {
+	db, _, err := d.pool()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = db.Close() }()
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM `+table).Scan(&n); err != nil {
+		return 0, unanswered(err)
+	}
+	return n, nil
+}
+
 // missing looks for what is not among the names that query finds.
 func missing(ctx context.Context, db *sql.DB, name, query string, want []string, what string) check {
 	rows, err := db.QueryContext(ctx, query)

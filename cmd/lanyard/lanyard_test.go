@@ -316,7 +316,7 @@ func TestRewrapFailures(t *testing.T) {
 		t.Errorf("rewrap says %+v, want %v failed", report, want)
 	}
 	call(t, "rewrap", "-database", s.database, "-keyring", s.keyring).want(t, "rewrap", exitProblem, "failed     "+victim+"  integrity", "remaining  1 under keyring")
-	call(t, "doctor", "-database", s.database, "-keyring", s.keyring).want(t, "doctor", exitProblem, "1 do not open", victim+"  integrity")
+	call(t, "doctor", "-database", s.database, "-keyring", s.keyring).want(t, "doctor", exitProblem, "1 of 121 do not open", victim+"  integrity")
 }
 
 // A run that was stopped says how to go on.
@@ -443,7 +443,7 @@ func TestDoctor(t *testing.T) {
 	s := newSite(t)
 	ring := []string{"-keyring", s.keyring}
 	healthy := status(t, s, exitOK, ring...)
-	for _, name := range []string{"database", "migrations", "indexes", "key service", "owner keys", "key versions", "signatures"} {
+	for _, name := range []string{"database", "migrations", "indexes", "key service", "owner keys", "key versions", "connections", "signatures"} {
 		if healthy[name].Status != statusOK {
 			t.Errorf("%s of a healthy site: %+v, want ok", name, healthy[name])
 		}

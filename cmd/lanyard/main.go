@@ -7,7 +7,8 @@
 //
 // Without arguments it says what it can do. It ends with 0 when all is well, 1
 // when something failed or a problem was found, and 2 when it was called the
-// wrong way. With -json, standard output is one JSON object; what is said on
+// wrong way or, doctor alone, when it found none but a key service did not
+// answer. With -json, standard output is one JSON object; what is said on
 // the way goes to standard error. Neither ever holds a secret, a hash or a
 // ciphertext.
 package main
@@ -38,10 +39,15 @@ const (
 	exitOK      = 0
 	exitProblem = 1
 	exitUsage   = 2
+	exitAway    = 2 // nor could doctor look
 )
 
 // errProblem says that a problem was found, and told already.
 var errProblem = errors.New("a problem was found")
+
+// errAway says that no problem was found because who would know did not answer,
+// and that this was told already.
+var errAway = errors.New("a server is away")
 
 // usageError says that the command was called the wrong way.
 type usageError struct{ message string }
@@ -59,6 +65,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.Is(err, errAway):
+		return exitAway
 	default:
 		return exitProblem
 	}
@@ -68,7 +76,7 @@ func exitCode(err error) int {
 // progress and the errors to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	err := dispatch(ctx, args, stdout, stderr)
-	if err != nil && !errors.Is(err, flag.ErrHelp) && !errors.Is(err, errProblem) {
+	if err != nil && !errors.Is(err, flag.ErrHelp) && !errors.Is(err, errProblem) && !errors.Is(err, errAway) {
 		fmt.Fprintln(stderr, "lanyard:", err)
 	}
 	return err

@@ -57,7 +57,7 @@ func TestDoctorOnPostgres(t *testing.T) {
 	call(t, "migrate", "-database", s.database).want(t, "migrate", exitOK, "the tables were migrated")
 	call(t, "keyring", "create", "-keyring", s.keyring).want(t, "keyring create", exitOK)
 	healthy := status(t, s, exitOK, "-keyring", s.keyring)
-	for _, name := range []string{"database", "migrations", "indexes", "collation", "clock", "key service", "owner keys", "key versions", "signatures"} {
+	for _, name := range []string{"database", "migrations", "indexes", "collation", "clock", "key service", "owner keys", "key versions", "connections", "signatures"} {
 		if healthy[name].Status != statusOK {
 			t.Errorf("%s of a healthy database: %+v, want ok", name, healthy[name])
 		}

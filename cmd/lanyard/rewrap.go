@@ -11,6 +11,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -114,7 +115,7 @@ func (j *job) tellRewrap(r crypto.Report, dry bool, stopped error) error {
 	return nil
 }
 
-// reason names why an owner key could not be rewrapped.
+// reason names why an owner key could not be rewrapped, or a secret opened.
 func reason(err error) string {
 	for _, known := range []struct {
 		err  error
@@ -122,6 +123,7 @@ func reason(err error) string {
 	}{
 		{crypto.ErrIntegrity, "integrity"}, {crypto.ErrUnknownKey, "unknown_key"},
 		{crypto.ErrDenied, "denied"}, {lanyard.ErrConflict, "conflict"},
+		{providertoken.ErrNotOffered, "unknown_provider"},
 	} {
 		if errors.Is(err, known.err) {
 			return known.name

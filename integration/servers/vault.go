@@ -2,6 +2,7 @@ package servers
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"regexp"
 	"sync"
@@ -51,7 +52,8 @@ type Transit struct {
 	// Mount is where the engine is mounted.
 	Mount string
 
-	unseal string
+	// Key unseals the server; see [OwnVault]. It is empty where nobody knows it.
+	Key string
 }
 
 // Vault returns an empty transit engine. Its mount is removed when the test
@@ -82,13 +84,23 @@ func OwnVault(t testing.TB) *Transit {
 	return mounted(t, s)
 }
 
+// StartVault starts a server for a command that seals it. It runs until [Stop].
+func StartVault() (address, token, unseal string, err error) {
+	s, err := vault.start()
+	if err != nil {
+		return "", "", "", fmt.Errorf("%s: %w", vault.name, err)
+	}
+	vault.say("using %s", s.what)
+	return s.address, s.token, s.unseal, nil
+}
+
 func mounted(t testing.TB, s *server) *Transit {
 	t.Helper()
 	client, err := newClient(s.address, s.token)
 	if err != nil {
 		t.Fatalf("make a client of Vault: %v", err)
 	}
-	transit := &Transit{Root: client, Mount: "test-" + randomText(), unseal: s.unseal}
+	transit := &Transit{Root: client, Mount: "test-" + randomText(), Key: s.unseal}
 	if err := client.Sys().MountWithContext(t.Context(), transit.Mount, &api.MountInput{Type: "transit"}); err != nil {
 		t.Fatalf("mount a transit engine: %v", err)
 	}
@@ -98,7 +110,7 @@ func mounted(t testing.TB, s *server) *Transit {
 // Unseal opens a server that was sealed; see [OwnVault].
 func (v *Transit) Unseal(t testing.TB) {
 	t.Helper()
-	status, err := v.Root.Sys().UnsealWithContext(t.Context(), v.unseal)
+	status, err := v.Root.Sys().UnsealWithContext(t.Context(), v.Key)
 	if err != nil || status.Sealed {
 		t.Fatalf("unseal the test's Vault: %v", err)
 	}
