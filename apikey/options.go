@@ -57,6 +57,14 @@ type Options struct {
 	// TracerProvider and MeterProvider default to OpenTelemetry's global ones.
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
+
+	// AcceptForeign lets tokens of an earlier system be verified, whose keys
+	// Import took over. Given a token that is none of ours, of 1 to 512 bytes,
+	// it returns the part of it of which that system kept the SHA-256, and
+	// whether the token has its form. Be narrow: each token it accepts costs a
+	// query, and is no longer a session's for RequireKey. It is called for every
+	// request, from several goroutines. Defaults to accepting none.
+	AcceptForeign func(token string) (hashed string, ok bool)
 }
 
 // withDefaults returns a checked copy of o, which may be nil, without zero

@@ -39,6 +39,9 @@ type Service struct {
 	counted verifications
 	uses    *useLog
 	late    lateUses
+	warned  lateUses // warnings of Sweep
+
+	foreign func(token string) (hashed string, ok bool) // nil = none
 
 	closed atomic.Bool
 	close  sync.Once
@@ -65,7 +68,7 @@ func NewService(st Store, o *Options) (*Service, error) {
 		scopes: opt.Scopes, limit: opt.Limit,
 		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope), counted: counted,
-		uses: newUseLog(st, opt.Logger),
+		uses: newUseLog(st, opt.Logger), foreign: opt.AcceptForeign,
 	}, nil
 }
 
