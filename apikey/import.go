@@ -192,12 +192,12 @@ func (s *Service) importedRecord(r ImportRequest, now time.Time) (store.APIKey, 
 func parseHash(text string) ([]byte, error) {
 	var hash []byte
 	var err error
-	switch len(text) {
-	case hex.EncodedLen(sha256.Size):
+	digits := strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimSuffix(text, "="))
+	switch {
+	case len(text) == hex.EncodedLen(sha256.Size):
 		hash, err = hex.DecodeString(text)
-	case base64.RawStdEncoding.EncodedLen(sha256.Size), base64.StdEncoding.EncodedLen(sha256.Size):
-		text = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimSuffix(text, "="))
-		hash, err = base64.RawStdEncoding.Strict().DecodeString(text)
+	case len(digits) == base64.RawStdEncoding.EncodedLen(sha256.Size): // a line break, which is passed over, leaves too few
+		hash, err = base64.RawStdEncoding.Strict().DecodeString(digits)
 	}
 	if err != nil || len(hash) != sha256.Size {
 		return nil, &lanyard.InputError{Field: "hash", Code: lanyard.CodeInvalid, Message: "a SHA-256 in hexadecimal or base64"}
