@@ -242,20 +242,24 @@ type keyService struct {
 
 func newSealer(t testing.TB, st store.OwnerKeys) (*crypto.Sealer, *keyService) {
 	t.Helper()
-	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	ks, err := newKeyService()
 	if err != nil {
 		t.Fatal(err)
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ks := &keyService{aead: aead}
 	sealer, err := crypto.NewSealer(ks, st, nil)
 	if err != nil {
 		t.Fatalf("NewSealer() = %v, want nil", err)
 	}
 	return sealer, ks
+}
+
+func newKeyService() (*keyService, error) {
+	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &keyService{aead: aead}, err
 }
 
 func (*keyService) Name() string { return "test" }

@@ -219,6 +219,38 @@ var githubSamples = []struct{ body, id, signature, key string }{
 	},
 }
 
+func ExampleSecretScanning() {
+	keys, err := apikey.NewService(memory.New(), &apikey.Options{Prefix: "aic"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = keys.Close(context.Background()) }()
+	sample := githubSamples[0]
+	api := newGitHub() // stands for api.github.com
+	api.keys[sample.id] = sample.key
+
+	mux := http.NewServeMux()
+	mux.Handle("/hooks/github/secret-scanning", httpadapter.SecretScanning(keys, &httpadapter.SecretScanningOptions{
+		Client: &http.Client{Transport: api},
+	}))
+	for _, body := range []string{sample.body, sample.body + " "} {
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/hooks/github/secret-scanning", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Github-Public-Key-Identifier", sample.id)
+		r.Header.Set("Github-Public-Key-Signature", sample.signature)
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		if fmt.Println(w.Code); w.Code == http.StatusOK {
+			fmt.Println(w.Body)
+		}
+	}
+	// Output:
+	// 200
+	// [{"token_hash":"9a45520a1213f15016d2d768b5fb3d904492a44ee274b44d4de8803e00fb536a","token_type":"some_type","label":"false_positive"}]
+	// 403
+}
+
 func TestGitHubsSamples(t *testing.T) {
 	t.Parallel()
 	for _, sample := range githubSamples {
