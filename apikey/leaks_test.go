@@ -14,7 +14,7 @@ import (
 )
 
 func leak(token string) apikey.Leak {
-	return apikey.Leak{Token: lanyard.NewSecret(token), Source: "github/commit", URL: "https://user:pw@GitHub.com:443/o/r/blob/c/.env?t=" + token + "#" + token}
+	return apikey.Leak{Token: lanyard.NewSecret(token), Source: "github/commit", URL: "https://user:hunter-2@GitHub.com:443/o/r/blob/c/.env?t=" + token + "#" + token}
 }
 
 func TestReportLeaks(t *testing.T) {
@@ -69,7 +69,7 @@ func TestReportLeaks(t *testing.T) {
 				t.Errorf("the event is %+v, want source, host and name", e)
 			}
 			text := fmt.Sprintf("%+v", e)
-			for _, secret := range append(tokens, "pw", ".env", "canary") {
+			for _, secret := range append(tokens, "hunter-2", ".env", "canary") {
 				if secret != "" && strings.Contains(text, secret) {
 					t.Errorf("the event %s holds %q", text, secret)
 				}

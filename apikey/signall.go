@@ -104,9 +104,10 @@ func (s *Service) SignAll(ctx context.Context, m store.Maintenance, o *SignAllOp
 	if s.closed.Load() {
 		return SignAllReport{}, errClosed
 	}
-	r := signing{Service: s, store: m}
+	r := &signing{Service: s, table: m}
 	if o != nil {
 		r.options = *o
+		r.options.Before = store.Instant(o.Before)
 	}
 	if err := r.check(); err != nil {
 		return SignAllReport{}, fmt.Errorf("apikey: sign all: %w", err)
@@ -120,7 +121,7 @@ func (s *Service) SignAll(ctx context.Context, m store.Maintenance, o *SignAllOp
 // signing is one run of SignAll.
 type signing struct {
 	*Service
-	store   store.Maintenance
+	table   store.Maintenance
 	options SignAllOptions
 	report  SignAllReport
 }
@@ -140,7 +141,7 @@ func (r *signing) check() error {
 func (r *signing) run(ctx context.Context) error {
 	r.report.After = r.options.After
 	for !r.report.Done {
-		keys, err := r.store.UnsignedAPIKeys(ctx, r.report.After, signPage)
+		keys, err := r.table.UnsignedAPIKeys(ctx, r.report.After, signPage)
 		if err != nil {
 			return err
 		}
@@ -149,7 +150,9 @@ func (r *signing) run(ctx context.Context) error {
 			return err
 		}
 		for _, k := range keys {
-			if err := r.key(ctx, k, told[k.ID]); err != nil {
+			if found := r.examine(k, told[k.ID]); found.against != nil {
+				r.report.Refused = append(r.report.Refused, SignRefusal{KeyID: k.ID, Err: found.against})
+			} else if err := r.signRow(ctx, k, found.witnessed); err != nil {
 				return err
 			}
 			r.report.After = k.ID
@@ -162,20 +165,15 @@ func (r *signing) run(ctx context.Context) error {
 	return nil
 }
 
-// key signs one row, if it may.
-func (r *signing) key(ctx context.Context, k store.APIKey, told keyHistory) error {
-	witnessed, err := r.believe(k, told)
-	if err != nil {
-		r.report.Refused = append(r.report.Refused, SignRefusal{KeyID: k.ID, Err: err})
-		return nil
-	}
+// signRow signs a row that may be.
+func (r *signing) signRow(ctx context.Context, k store.APIKey, witnessed bool) error {
 	if !r.options.DryRun {
 		// What is signed is what was looked at: a row that somebody changes
 		// meanwhile has another version, or a MAC that does not fit.
 		if err := r.sign(ctx, &k); err != nil {
 			return err
 		}
-		err := r.store.SignAPIKey(ctx, k)
+		err := r.table.SignAPIKey(ctx, k)
 		if errors.Is(err, lanyard.ErrConflict) || errors.Is(err, lanyard.ErrNotFound) {
 			r.report.Raced++
 			return nil
@@ -191,20 +189,24 @@ func (r *signing) key(ctx context.Context, k store.APIKey, told keyHistory) erro
 	return nil
 }
 
-// believe reports whether the history is a witness that k was made, and why k
-// cannot be signed.
-func (r *signing) believe(k store.APIKey, told keyHistory) (witnessed bool, err error) {
+// finding is whether a row may be signed.
+type finding struct {
+	witnessed bool  // the history tells how the key was made
+	against   error // why the row is not signed; nil = nothing
+}
+
+func (r *signing) examine(k store.APIKey, told keyHistory) finding {
 	switch {
 	case told.deleted:
-		return false, ErrDeleted
+		return finding{against: ErrDeleted}
 	case !k.CreatedAt.Before(r.options.Before):
-		return false, ErrMadeLater
+		return finding{against: ErrMadeLater}
 	case told.imported || told.made.Equal(k.CreatedAt):
-		return true, nil
+		return finding{witnessed: true}
 	case told.made.IsZero() && k.CreatedAt.Before(r.options.HistorySince):
-		return false, nil
+		return finding{}
 	}
-	return false, ErrNoHistory
+	return finding{against: ErrNoHistory}
 }
 
 // keyHistory is what an owner's history tells of one key.
@@ -227,7 +229,7 @@ func (r *signing) histories(ctx context.Context, keys []store.APIKey) (map[strin
 	for owner, asked := range owners {
 		var after store.EventCursor
 		for more := true; more; {
-			events, err := r.Service.store.Events(ctx, owner, after, historyPage)
+			events, err := r.store.Events(ctx, owner, after, historyPage)
 			if err != nil {
 				return nil, err
 			}

@@ -116,7 +116,7 @@ type oldKey struct {
 	CreatedAt, LastUsedAt     time.Time
 }
 
-var _ = func(ctx context.Context, keys *apikey.Service, oldKeys []oldKey) error {
+var _ = func(ctx context.Context, keys *apikey.Service, oldKeys []oldKey, logger *slog.Logger) error {
 	var requests []apikey.ImportRequest
 	for _, k := range oldKeys {
 		requests = append(requests, apikey.ImportRequest{
@@ -130,7 +130,7 @@ var _ = func(ctx context.Context, keys *apikey.Service, oldKeys []oldKey) error 
 	}
 	for i, r := range results {
 		if r.Err != nil && !errors.Is(r.Err, lanyard.ErrExists) {
-			slog.WarnContext(ctx, "key was not imported", slog.String("name", oldKeys[i].Name), slog.Any("error", r.Err))
+			logger.WarnContext(ctx, "key was not imported", slog.String("name", oldKeys[i].Name), slog.Any("error", r.Err))
 		}
 	}
 	return nil
