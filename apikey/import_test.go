@@ -253,6 +253,32 @@ func TestImportAtOnce(t *testing.T) {
 	})
 }
 
+// Who is second with the same key finds that of the first, whoever that was.
+func TestImportRaced(t *testing.T) {
+	t.Parallel()
+	for _, first := range []lanyard.Owner{ana, bob} {
+		b := newBench(t, nil)
+		racing := &raced{Store: b.memory}
+		s := newService(t, racing, nil)
+		racing.before = func() {
+			if _, err := b.Import(t.Context(), []apikey.ImportRequest{{Owner: first, Name: "first", Hash: hexHash("1")}}); err != nil {
+				t.Error(err)
+			}
+		}
+		results, err := s.Import(t.Context(), []apikey.ImportRequest{{Owner: ana, Name: "second", Hash: hexHash("1")}})
+		if err != nil || len(results) != 1 {
+			t.Fatalf("Import() = %+v, %v", results, err)
+		}
+		want := lanyard.ErrExists
+		if first != ana {
+			want = apikey.ErrHashTaken
+		}
+		if !errors.Is(results[0].Err, want) || len(b.history(t, ana))+len(b.history(t, bob)) != 1 {
+			t.Errorf("Import() after %s's = %+v, want %v and one key", first.Subject, results[0], want)
+		}
+	}
+}
+
 // A store that fails in the middle says how far it went, and importing all of it
 // again mends what is missing, the last use too.
 func TestImportInterrupted(t *testing.T) {
