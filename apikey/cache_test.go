@@ -349,22 +349,22 @@ func TestPollSentBeforeDelete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		key, token := p.here.create(t, ana, apikey.CreateRequest{})
-		p.here.wantGood(t, "before", token)
+		_, other := p.here.create(t, ana, apikey.CreateRequest{})
+		p.here.wantGood(t, "another, so that there are polls", other)
 		slow := pollHook(func(_ context.Context, now *[store.Shards]int64, err error) (*[store.Shards]int64, error) {
 			<-time.After(1800 * time.Millisecond) // whatever its context says
 			return now, err
 		})
 		p.here.store.onPoll.Store(&slow)
-		<-time.After(1100 * time.Millisecond) // it is under way, with the epochs of before
+		<-time.After(1050 * time.Millisecond) // one is under way, with the epochs of before
+		p.here.wantGood(t, "read after that poll was sent", token)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if err := p.here.Delete(ctx, ana, key.ID, 0); err != nil {
 			t.Fatalf("Delete() = %v, want nil: the key is deleted", err)
 		}
-		for range 20 {
-			p.here.wantRefused(t, "deleted", token)
-			<-time.After(100 * time.Millisecond)
-		}
+		<-time.After(1700 * time.Millisecond) // the poll's answer has arrived
+		p.here.wantRefused(t, "deleted", token)
 	})
 }
 

@@ -9,3 +9,6 @@ func (s *Service) Cached() int {
 	defer s.verdicts.mu.Unlock()
 	return s.verdicts.count
 }
+
+// NewTokenText draws a token that no store knows.
+func NewTokenText(prefix string) string { return newToken(prefix).text }

@@ -12,9 +12,30 @@ const maxTold = 10_000
 // told knows which facts this process has told the history, so that a tool
 // nobody told of the deletion costs one write an hour. The zero value is ready
 // to use.
-type told struct {
-	mu   sync.Mutex
-	keys map[factKey]struct{}
+type told[K comparable] struct {
+	mu    sync.Mutex
+	facts map[K]struct{}
+}
+
+// claim reports whether nobody here has told of it yet, and lets the caller.
+func (t *told[K]) claim(fact K) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.facts[fact]; ok {
+		return false
+	}
+	if t.facts == nil || len(t.facts) >= maxTold {
+		t.facts = make(map[K]struct{}) // the store still has each only once
+	}
+	t.facts[fact] = struct{}{}
+	return true
+}
+
+// release takes a claim back.
+func (t *told[K]) release(fact K) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.facts, fact)
 }
 
 // factKey names a fact that is told once an hour and key.
@@ -22,20 +43,6 @@ type factKey struct {
 	action string
 	id     string
 	hour   int64
-}
-
-// claim reports whether nobody here has told of it yet, and lets the caller.
-func (t *told) claim(k factKey) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, ok := t.keys[k]; ok {
-		return false
-	}
-	if t.keys == nil || len(t.keys) >= maxTold {
-		t.keys = make(map[factKey]struct{}) // the store still has each only once
-	}
-	t.keys[k] = struct{}{}
-	return true
 }
 
 // note tells the owner of what somebody does with his key, once an hour. It

@@ -44,17 +44,20 @@ func TestUseLogIsBounded(t *testing.T) {
 
 func TestToldIsBounded(t *testing.T) {
 	t.Parallel()
-	var l told
+	var l told[int]
 	for i := range 3 * maxTold {
-		if !l.claim(factKey{id: strconv.Itoa(i)}) {
+		if !l.claim(i) {
 			t.Fatalf("claim(%d) = false the first time", i)
 		}
 	}
-	if len(l.keys) > maxTold {
-		t.Errorf("%d keys kept, want at most %d", len(l.keys), maxTold)
+	if len(l.facts) > maxTold {
+		t.Errorf("%d facts kept, want at most %d", len(l.facts), maxTold)
 	}
-	l.claim(factKey{id: "0"})
-	if l.claim(factKey{id: "0"}) {
+	l.claim(0)
+	if l.claim(0) {
 		t.Error("claim() = true twice")
+	}
+	if l.release(0); !l.claim(0) {
+		t.Error("claim() = false of what was released")
 	}
 }

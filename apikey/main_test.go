@@ -52,10 +52,12 @@ type watched struct {
 	onLookup func(store.KeyLookup, error) (store.KeyLookup, error)
 	onCreate func(err error) error // after the call
 	onRotate func(err error) error
-	onAppend func(store.Events, lanyard.Event) error // before the call, which is not made where it fails
-	onUse    func(context.Context) error             // instead of the call, unless it returns nil
-	polls    atomic.Int64
-	onPoll   atomic.Pointer[pollHook]
+	onAppend func(err error) error
+
+	noAppends atomic.Bool
+	onUse     func(context.Context) error // instead of the call, unless it returns nil
+	polls     atomic.Int64
+	onPoll    atomic.Pointer[pollHook]
 }
 
 type pollHook func(context.Context, *[store.Shards]int64, error) (*[store.Shards]int64, error)
@@ -104,12 +106,14 @@ func (w *watched) RotateAPIKey(ctx context.Context, old, next store.APIKey, limi
 
 func (w *watched) Append(ctx context.Context, e lanyard.Event) error {
 	w.appends.Add(1)
-	if w.onAppend != nil {
-		if err := w.onAppend(w.Store, e); err != nil {
-			return err
-		}
+	if w.noAppends.Load() {
+		return lanyard.ErrUnavailable
 	}
-	return w.Store.Append(ctx, e)
+	err := w.Store.Append(ctx, e)
+	if w.onAppend != nil {
+		return w.onAppend(err)
+	}
+	return err
 }
 
 func (w *watched) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
@@ -276,20 +280,24 @@ type keyService struct {
 
 func newSealer(t testing.TB, st store.OwnerKeys) (*crypto.Sealer, *keyService) {
 	t.Helper()
-	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	ks, err := newKeyService()
 	if err != nil {
 		t.Fatal(err)
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ks := &keyService{aead: aead}
 	sealer, err := crypto.NewSealer(ks, st, nil)
 	if err != nil {
 		t.Fatalf("NewSealer() = %v, want nil", err)
 	}
 	return sealer, ks
+}
+
+func newKeyService() (*keyService, error) {
+	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &keyService{aead: aead}, err
 }
 
 func (*keyService) Name() string { return "test" }

@@ -2,7 +2,6 @@ package apikey
 
 import (
 	"context"
-	"crypto/sha256"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -83,15 +82,9 @@ type Options struct {
 	// was given.
 	Rights func(ctx context.Context, owner lanyard.Owner) ([]string, error)
 
-	// AcceptForeign recognises tokens of another shape, whose keys came by
-	// Service.Import, and returns the SHA-256 they were imported with. It hears
-	// of every token that is not one of ours, on each verification. Defaults to
-	// none.
-	AcceptForeign func(token string) (hash [sha256.Size]byte, ok bool)
-
 	// Sealer authenticates every row, so that who can write the table cannot
 	// mint or widen a key. Defaults to none: rows are not signed. Keys made
-	// without one are refused with one.
+	// without one are refused with one, until Service.SignAll has signed them.
 	Sealer *crypto.Sealer
 
 	// OnEvent hears every event after it was committed, at most once. It must
@@ -107,6 +100,14 @@ type Options struct {
 	// TracerProvider and MeterProvider default to OpenTelemetry's global ones.
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
+
+	// AcceptForeign lets tokens of an earlier system be verified, whose keys
+	// Import took over. Given a token that is none of ours, of 1 to 512 bytes,
+	// it returns the part of it of which that system kept the SHA-256, and
+	// whether the token has its form. Be narrow: each token it accepts costs a
+	// query, and is no longer a session's for RequireKey. It is called for every
+	// request, from several goroutines. Defaults to accepting none.
+	AcceptForeign func(token string) (hashed string, ok bool)
 }
 
 // withDefaults returns a checked copy of o, which may be nil, without zero

@@ -3,7 +3,6 @@ package apikey
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,11 +39,11 @@ type Service struct {
 
 	maxLife, defaultLife time.Duration
 
-	rate          float64 // calls a second; 0 = no limit
-	burst         int
-	networks      []netip.Prefix
-	rights        func(context.Context, lanyard.Owner) ([]string, error)
-	acceptForeign func(string) ([sha256.Size]byte, bool)
+	rate     float64 // calls a second; 0 = no limit
+	burst    int
+	networks []netip.Prefix
+	rights   func(context.Context, lanyard.Owner) ([]string, error)
+	foreign  func(token string) (hashed string, ok bool) // nil = none
 
 	onEvent  func(context.Context, lanyard.Event)
 	clock    func() time.Time
@@ -57,7 +56,8 @@ type Service struct {
 	epochs   *epochs
 	reads    singleflight.Group
 	uses     *useLog
-	told     told
+	told     told[factKey]
+	warned   told[string] // by Sweep
 
 	running context.Context //nolint:containedctx // ends with Close, and with it what no caller waits for
 	stop    context.CancelFunc
@@ -82,7 +82,7 @@ func NewService(st Store, o *Options) (*Service, error) {
 		prefix: opt.Prefix, accepts: slices.Concat([]string{opt.Prefix}, opt.OldPrefixes),
 		scopes: opt.Scopes, offered: newOfferedScopes(opt.Scopes), limit: opt.Limit,
 		maxLife: opt.MaxLife, defaultLife: opt.DefaultLife,
-		rate: opt.Rate, burst: opt.Burst, networks: opt.Networks, rights: opt.Rights, acceptForeign: opt.AcceptForeign,
+		rate: opt.Rate, burst: opt.Burst, networks: opt.Networks, rights: opt.Rights, foreign: opt.AcceptForeign,
 		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope),
 		watch: newStopwatch(), verdicts: newVerdicts(opt.MaxCached),

@@ -73,13 +73,19 @@ func (t token) hint() string { return t.prefix + "_" + t.id }
 
 func (t token) secret() lanyard.Secret { return lanyard.NewSecret(t.text) }
 
-// IsToken reports whether text begins like a token of ours, good or not: one
-// of the accepted prefixes and an underscore.
+// IsToken reports whether text is for Verify to judge: it begins like a token
+// of ours, good or not, with one of the accepted prefixes and an underscore, or
+// Options.AcceptForeign accepts it.
 func (s *Service) IsToken(text string) bool {
-	return slices.ContainsFunc(s.accepts, func(prefix string) bool {
+	ours := slices.ContainsFunc(s.accepts, func(prefix string) bool {
 		rest, ok := strings.CutPrefix(text, prefix)
 		return ok && strings.HasPrefix(rest, "_")
 	})
+	if ours {
+		return true
+	}
+	_, foreign := s.foreignHash(text)
+	return foreign
 }
 
 // MatchesPattern reports whether all of text is what Pattern finds: it has the

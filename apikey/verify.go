@@ -59,11 +59,8 @@ func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok 
 	if _, tail, ok := cutToken(text, s.accepts); ok && checked(text) {
 		return sha256.Sum256(bytesOf(text)), tail[:idLen], true
 	}
-	if s.acceptForeign != nil {
-		hash, ok = s.acceptForeign(text)
-		return hash, "", ok
-	}
-	return hash, "", false
+	hash, ok = s.foreignHash(text)
+	return hash, "", ok
 }
 
 // verifyCold is a verification that asks the store.

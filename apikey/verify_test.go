@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -209,20 +208,13 @@ func TestUsedAfterDelete(t *testing.T) {
 
 	// A history that cannot be written changes nothing, and is tried again.
 	b.clock.advance(time.Hour)
-	var down atomic.Bool
-	down.Store(true)
-	b.store.onAppend = func(store.Events, lanyard.Event) error {
-		if down.Load() {
-			return lanyard.ErrUnavailable
-		}
-		return nil
-	}
+	b.store.noAppends.Store(true)
 	b.wantRefused(t, "while the history is down", token)
 	b.settle(t)
 	if n := len(late()); n != 2 {
 		t.Errorf("%d events while the history is down, want 2", n)
 	}
-	down.Store(false)
+	b.store.noAppends.Store(false)
 	b.settle(t)
 	if n := len(late()); n != 3 {
 		t.Errorf("%d events after the history came back, want 3", n)

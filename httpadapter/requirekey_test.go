@@ -296,6 +296,8 @@ func TestRequireKeySaysWhereFrom(t *testing.T) {
 			r.RemoteAddr = "192.0.2.1:1234"
 			guarded.ServeHTTP(httptest.NewRecorder(), r)
 		}
+		_, err := w.keys.Keys(t.Context(), ownerOf(ana)) // which stores what was noted
+		mustAPI(t, err)
 		events, err := w.store.Events(t.Context(), ownerOf(ana), store.EventCursor{}, 1)
 		mustAPI(t, err)
 		e := events[0]
