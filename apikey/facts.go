@@ -47,12 +47,12 @@ type factKey struct {
 
 // note tells the owner of what somebody does with his key, once an hour. It
 // changes nothing for who does it.
-func (s *Service) note(ctx context.Context, action string, v *verdict) {
+func (s *Service) note(ctx context.Context, action string, v *verdict, c Call) {
 	now := s.now()
 	if !s.told.claim(factKey{action: action, id: v.id, hour: now.Unix() / 3600}) {
 		return
 	}
-	e := lanyard.NewEvent(ctx, now, v.owner, action, v.id).With(DetailName, v.name)
+	e := lanyard.NewEvent(lanyard.WithRequest(ctx, c.from(ctx)), now, v.owner, action, v.id).With(DetailName, v.name)
 	e.Via, e.DedupeKey = lanyard.ViaAPIKey, action+"/"+v.id+"/"+now.Format("2006-01-02T15")
 	s.uses.tell(e)
 }

@@ -42,11 +42,11 @@ const lifeSlack = 24 * time.Hour
 
 // allowsNetwork reports whether a key may be used from where the call comes
 // from. Where that is not known it may not.
-func (s *Service) allowsNetwork(ctx context.Context) bool {
+func (s *Service) allowsNetwork(ctx context.Context, c Call) bool {
 	if len(s.networks) == 0 {
 		return true
 	}
-	ip, err := netip.ParseAddr(lanyard.RequestFrom(ctx).IP)
+	ip, err := netip.ParseAddr(c.from(ctx).IP)
 	if err != nil {
 		return false
 	}
@@ -100,7 +100,7 @@ type limiter = atomic.Pointer[rate.Limiter]
 func (s *Service) current(ctx context.Context, v *verdict) (scopes []string, err error) {
 	defer func() {
 		if recover() != nil {
-			s.logger.ErrorContext(ctx, "Options.Rights panicked", slog.String("stack", string(debug.Stack())))
+			s.logger.ErrorContext(ctx, "the hook for the rights of an owner panicked", slog.String("stack", string(debug.Stack())))
 			scopes, err = nil, lanyard.ErrUnavailable
 		}
 	}()

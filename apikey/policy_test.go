@@ -93,9 +93,9 @@ func TestRights(t *testing.T) {
 		if err != nil || !slices.Equal(p.Scopes, test.want) {
 			t.Errorf("Verify() of an owner with %v = %v, %v, want %v", test.rights, p.Scopes, err, test.want)
 		}
-		_, err = b.VerifyScopes(t.Context(), token, write)
+		_, err = b.VerifyCall(t.Context(), token, apikey.Call{Scopes: write})
 		if allowed := slices.Contains(test.want, "write"); allowed != (err == nil) || err != nil && !errors.Is(err, lanyard.ErrForbidden) {
-			t.Errorf("VerifyScopes() of an owner with %v = %v, want allowed: %t", test.rights, err, allowed)
+			t.Errorf("VerifyCall() of an owner with %v = %v, want allowed: %t", test.rights, err, allowed)
 		}
 	}
 	for _, failure := range []error{errors.New("directory down"), lanyard.ErrUnauthenticated, lanyard.ErrForbidden} {
@@ -142,10 +142,10 @@ func TestVerifyScopes(t *testing.T) {
 			t.Fatalf("ScopeSet(%v) = %v, want nil", test.need, err)
 		}
 		for name, token := range all {
-			_, err := b.VerifyScopes(t.Context(), token, need)
+			_, err := b.VerifyCall(t.Context(), token, apikey.Call{Scopes: need})
 			good := slices.Contains(strings.Fields(test.good), name)
 			if good != (err == nil) || err != nil && !errors.Is(err, lanyard.ErrForbidden) {
-				t.Errorf("VerifyScopes(%s, %v) = %v, want good: %t", name, test.need, err, good)
+				t.Errorf("VerifyCall(%s, %v) = %v, want good: %t", name, test.need, err, good)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (n ScopeSet) within(mask uint64, scopes []string) bool {
 	return true
 }
 
-// ScopeSet returns the set of these scopes, for VerifyScopes. A scope that the
+// ScopeSet returns the set of these scopes, for [Call]. A scope that the
 // service does not offer is an *lanyard.InputError.
 func (s *Service) ScopeSet(scopes ...string) (ScopeSet, error) {
 	if err := s.checkScopes(scopes); err != nil {

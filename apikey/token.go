@@ -168,7 +168,7 @@ func isBase62(s string) bool {
 // bytes.
 var digits = func() (digits [256]uint8) {
 	for i := range len(base62) {
-		digits[base62[i]] = uint8(i) + 1 //nolint:gosec // there are 62
+		digits[base62[i]] = uint8(i) + 1
 	}
 	return digits
 }()

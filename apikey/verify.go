@@ -25,12 +25,19 @@ import (
 // from then on by the process that did it, and by every other after
 // Options.MaxStale at the latest.
 func (s *Service) Verify(ctx context.Context, token string) (lanyard.Principal, error) {
-	return s.VerifyScopes(ctx, token, ScopeSet{})
+	return s.VerifyCall(ctx, token, Call{})
 }
 
-// VerifyScopes is Verify for what needs scopes: a good key that lacks one is
-// lanyard.ErrForbidden.
-func (s *Service) VerifyScopes(ctx context.Context, token string, need ScopeSet) (lanyard.Principal, error) {
+// Call is what is known of a call that a key is presented for. The zero value
+// needs no scope and comes from where the context says.
+type Call struct {
+	Scopes ScopeSet        // what it needs
+	From   lanyard.Request // zero = lanyard.RequestFrom of the context
+}
+
+// VerifyCall is Verify for a call that needs scopes: a good key that lacks one
+// is lanyard.ErrForbidden.
+func (s *Service) VerifyCall(ctx context.Context, token string, c Call) (lanyard.Principal, error) {
 	if s.closed.Load() {
 		s.measured.count(ctx, outcomeClosed)
 		return lanyard.Principal{}, errClosed
@@ -42,13 +49,21 @@ func (s *Service) VerifyScopes(ctx context.Context, token string, need ScopeSet)
 	}
 	now := s.watch.now()
 	if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, now) {
-		return s.judge(ctx, v, now, need)
+		return s.judge(ctx, v, now, c)
 	}
 	if id != "" && !isBase62(token[len(token)-tailLen:]) {
 		s.measured.count(ctx, outcomeMalformed)
 		return lanyard.Principal{}, errRefused
 	}
-	return s.verifyCold(ctx, hash, id, need)
+	return s.verifyCold(ctx, hash, id, c)
+}
+
+// from is where the call comes from.
+func (c Call) from(ctx context.Context) lanyard.Request {
+	if c.From != (lanyard.Request{}) {
+		return c.From
+	}
+	return lanyard.RequestFrom(ctx)
 }
 
 // recognise returns the hash of a token that may be one of ours and the id in
@@ -64,13 +79,13 @@ func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok 
 }
 
 // verifyCold is a verification that asks the store.
-func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id string, need ScopeSet) (_ lanyard.Principal, err error) {
+func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id string, c Call) (_ lanyard.Principal, err error) {
 	ctx, end := s.spans.Start(ctx, "apikey.Verify", keyID(id)...)
 	defer end(&err)
 	v, err := s.lookUp(ctx, hash, id)
 	switch {
 	case err == nil:
-		return s.judge(ctx, v, s.watch.now(), need)
+		return s.judge(ctx, v, s.watch.now(), c)
 	case errors.Is(err, lanyard.ErrNotFound):
 		s.measured.count(ctx, outcomeUnknown)
 		return lanyard.Principal{}, errRefused
@@ -83,8 +98,8 @@ func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id str
 }
 
 // judge says what a verdict that can be believed means for this call.
-func (s *Service) judge(ctx context.Context, v *verdict, now int64, need ScopeSet) (lanyard.Principal, error) {
-	scopes, outcome, err := s.sentence(ctx, v, now, need)
+func (s *Service) judge(ctx context.Context, v *verdict, now int64, c Call) (lanyard.Principal, error) {
+	scopes, outcome, err := s.sentence(ctx, v, now, c)
 	s.measured.count(ctx, outcome)
 	if err != nil {
 		return lanyard.Principal{}, err
@@ -93,17 +108,17 @@ func (s *Service) judge(ctx context.Context, v *verdict, now int64, need ScopeSe
 }
 
 // sentence returns the scopes of a key that may be used now, or the error.
-func (s *Service) sentence(ctx context.Context, v *verdict, now int64, need ScopeSet) ([]string, outcome, error) {
+func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c Call) ([]string, outcome, error) {
 	switch {
 	case v.deleted:
-		s.note(ctx, ActionUsedAfterDelete, v)
+		s.note(ctx, ActionUsedAfterDelete, v, c)
 		return nil, outcomeDeleted, errRefused
 	case v.deactivated:
 		return nil, outcomeDeactivated, errRefused
 	case v.expires != 0 && s.clock().UnixMicro() >= v.expires:
 		return nil, outcomeExpired, errRefused
-	case !s.allowsNetwork(ctx):
-		s.note(ctx, ActionRefusedNetwork, v)
+	case !s.allowsNetwork(ctx, c):
+		s.note(ctx, ActionRefusedNetwork, v, c)
 		return nil, outcomeNetwork, errRefused
 	}
 	if err := s.spend(v); err != nil {
@@ -117,15 +132,15 @@ func (s *Service) sentence(ctx context.Context, v *verdict, now int64, need Scop
 		}
 		mask = s.offered.mask(scopes)
 	}
-	if !need.within(mask, scopes) {
+	if !c.Scopes.within(mask, scopes) {
 		return nil, outcomeScope, errLacksScope
 	}
 	if v.rotated {
-		s.note(ctx, ActionUsedAfterRotate, v)
+		s.note(ctx, ActionUsedAfterRotate, v, c)
 	}
 	if now-v.marked.Load() >= int64(markEvery) {
 		v.marked.Store(now)
-		s.uses.note(&v.state.use, s.clock().UnixMicro(), network(lanyard.RequestFrom(ctx).IP))
+		s.uses.note(&v.state.use, s.clock().UnixMicro(), network(c.from(ctx).IP))
 	}
 	return scopes, outcomeOK, nil
 }
