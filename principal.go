@@ -59,22 +59,49 @@ type (
 
 // WithPrincipal returns a context that carries who is calling.
 func WithPrincipal(ctx context.Context, p Principal) context.Context {
-	return context.WithValue(ctx, principalKey{}, p)
+	return context.WithValue(ctx, principalKey{}, &p)
 }
 
 // PrincipalFrom returns the caller that [WithPrincipal] put into ctx.
 func PrincipalFrom(ctx context.Context) (Principal, bool) {
-	p, ok := ctx.Value(principalKey{}).(Principal)
-	return p, ok
+	p, ok := ctx.Value(principalKey{}).(*Principal)
+	if !ok {
+		return Principal{}, false
+	}
+	return *p, true
 }
 
 // WithRequest returns a context that carries where a call comes from.
 func WithRequest(ctx context.Context, r Request) context.Context {
-	return context.WithValue(ctx, requestKey{}, r)
+	return context.WithValue(ctx, requestKey{}, &r)
 }
 
 // RequestFrom returns what [WithRequest] put into ctx, or the zero Request.
 func RequestFrom(ctx context.Context) Request {
-	r, _ := ctx.Value(requestKey{}).(Request)
-	return r
+	r, ok := ctx.Value(requestKey{}).(*Request)
+	if !ok {
+		return Request{}
+	}
+	return *r
+}
+
+// CallContext is a context that carries who is calling and from where, as
+// [WithPrincipal] and [WithRequest] make it of Context, for an adapter on whose
+// path each allocation counts. It must not be changed once it is in use.
+type CallContext struct {
+	context.Context //nolint:containedctx // it is a context
+
+	Principal Principal
+	Request   Request
+}
+
+// Value implements [context.Context].
+func (c *CallContext) Value(key any) any {
+	switch key.(type) {
+	case principalKey:
+		return &c.Principal
+	case requestKey:
+		return &c.Request
+	}
+	return c.Context.Value(key)
 }

@@ -81,3 +81,23 @@ func TestHasScope(t *testing.T) {
 		}
 	}
 }
+
+// A CallContext carries what WithPrincipal and WithRequest carry, and what its
+// context does.
+func TestCallContext(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	outer := context.WithValue(lanyard.WithRequest(t.Context(), lanyard.Request{ID: "outer"}), key{}, "kept")
+	ctx := &lanyard.CallContext{
+		Context:   outer,
+		Principal: lanyard.Principal{KeyID: "4fJr0c9wTq"}, Request: lanyard.Request{IP: "203.0.113.7"},
+	}
+	inner := context.WithValue(ctx, "unrelated", 1) //nolint:revive,staticcheck // any key at all
+	p, ok := lanyard.PrincipalFrom(inner)
+	if r := lanyard.RequestFrom(inner); !ok || p.KeyID != "4fJr0c9wTq" || r != ctx.Request || inner.Value(key{}) != "kept" {
+		t.Errorf("PrincipalFrom() = %+v, %t, RequestFrom() = %+v, Value() = %v", p, ok, r, inner.Value(key{}))
+	}
+	if p, _ := lanyard.PrincipalFrom(lanyard.WithPrincipal(inner, lanyard.Principal{KeyID: "other"})); p.KeyID != "other" {
+		t.Errorf("PrincipalFrom() of a context made of it = %+v, want the inner one", p)
+	}
+}

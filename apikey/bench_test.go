@@ -1,12 +1,113 @@
 package apikey_test
 
 import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash/crc32"
+	"runtime"
 	"testing"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/store"
+	"github.com/aichub/lanyard/store/memory"
 )
 
-func BenchmarkVerify(b *testing.B) {
+// synthetic is a store that knows n keys without keeping more of them than
+// their ids.
+type synthetic struct {
+	*memory.Store
+	ids map[[sha256.Size]byte]string
+}
+
+func newSynthetic(n int) (*synthetic, []string) {
+	st := &synthetic{Store: memory.New(), ids: make(map[[sha256.Size]byte]string, n)}
+	tokens := make([]string, n)
+	for i := range tokens {
+		tokens[i] = resum(fmt.Sprintf("lyd_%010d%030d", i, i))
+		st.ids[sha256.Sum256([]byte(tokens[i]))] = tokens[i][4:14]
+	}
+	return st, tokens
+}
+
+func (s *synthetic) APIKeyByHash(_ context.Context, hash []byte) (store.KeyLookup, error) {
+	id, ok := s.ids[[sha256.Size]byte(hash)]
+	if !ok {
+		return store.KeyLookup{}, lanyard.ErrNotFound
+	}
+	return store.KeyLookup{Key: store.APIKey{Owner: ana, ID: id, Name: "laptop", Hash: hash}}, nil
+}
+
+// crowd is a Service that has verified each of n keys.
+func crowd(b *testing.B, n int) (*apikey.Service, []string) {
+	b.Helper()
+	st, tokens := newSynthetic(n)
+	s := newService(b, st, &apikey.Options{MaxCached: n})
+	for _, token := range tokens {
+		if _, err := s.Verify(b.Context(), token); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return s, tokens
+}
+
+// BenchmarkVerifyWarm is a verification that reads no store. Its floor is what
+// no verification can do without: the hash of the token, its checksum and one
+// look into a map of as many keys. The keys are used in an order that no cache
+// of the processor foresees.
+func BenchmarkVerifyWarm(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		b.Run(fmt.Sprint("keys=", n), func(b *testing.B) {
+			s, tokens := crowd(b, n)
+			known := make(map[[sha256.Size]byte]*lanyard.Principal, n)
+			for _, token := range tokens {
+				known[sha256.Sum256([]byte(token))] = new(lanyard.Principal)
+			}
+			b.Run("floor", func(b *testing.B) {
+				b.ReportAllocs()
+				i := 0
+				var buf [64]byte
+				for b.Loop() {
+					i = (i + 7919) % n
+					m := copy(buf[:], tokens[i])
+					hash, sum := sha256.Sum256(buf[:m]), crc32.ChecksumIEEE(buf[:m-6])
+					if known[hash] == nil || sum == 0 {
+						b.Fatal("unknown")
+					}
+				}
+			})
+			b.Run("verify", func(b *testing.B) {
+				b.ReportAllocs()
+				ctx, i := b.Context(), 0
+				for b.Loop() {
+					i = (i + 7919) % n
+					if _, err := s.Verify(ctx, tokens[i]); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			for _, goroutines := range []int{1, 2} {
+				b.Run(fmt.Sprint("goroutines=", goroutines), func(b *testing.B) {
+					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(goroutines))
+					b.RunParallel(func(pb *testing.PB) {
+						ctx, i := context.Background(), 0
+						for pb.Next() {
+							i = (i + 7919) % n
+							if _, err := s.Verify(ctx, tokens[i]); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// BenchmarkVerifyCold reads the store each time.
+func BenchmarkVerifyCold(b *testing.B) {
 	for name, signed := range map[string]bool{"plain": false, "signed": true} {
 		b.Run(name, func(b *testing.B) {
 			bench := newBench(b, nil)
@@ -34,4 +135,30 @@ func BenchmarkVerifyMalformed(b *testing.B) {
 			b.Fatal("a malformed token was accepted")
 		}
 	}
+}
+
+// BenchmarkMemory says how many bytes a key costs in the cache, without the
+// texts of its record.
+func BenchmarkMemory(b *testing.B) {
+	const n = 100_000
+	for b.Loop() {
+		st, tokens := newSynthetic(n)
+		before := heap()
+		s := newService(b, st, &apikey.Options{MaxCached: n})
+		for _, token := range tokens {
+			if _, err := s.Verify(b.Context(), token); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric((heap()-before)/n, "B/key")
+		runtime.KeepAlive(s)
+	}
+}
+
+func heap() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
 }

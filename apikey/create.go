@@ -80,8 +80,8 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	}
 	// Asked only now: the answer to a repeated request does not change because
 	// the key it made has expired since.
-	if !r.ExpiresAt.IsZero() && !k.ExpiresAt.After(now) {
-		return Created{}, &lanyard.InputError{Field: "expires_at", Code: lanyard.CodeInvalid, Message: "the time is not in the future"}
+	if k.ExpiresAt, err = s.life(now, r.ExpiresAt); err != nil {
+		return Created{}, err
 	}
 	for attempt := 1; ; attempt++ {
 		t := newToken(s.prefix)
@@ -166,13 +166,6 @@ func keyName(text string) (string, error) {
 func checkExpiry(t time.Time) error {
 	if t.UTC().Year() > 9999 {
 		return &lanyard.InputError{Field: "expires_at", Code: lanyard.CodeInvalid, Message: "the time lies after the year 9999"}
-	}
-	return nil
-}
-
-func (s *Service) checkScopes(scopes []string) error {
-	if !all(scopes, func(scope string) bool { return slices.Contains(s.scopes, scope) }) {
-		return &lanyard.InputError{Field: "scopes", Code: lanyard.CodeUnknown, Message: "a scope is not offered here"}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aichub/lanyard"
 )
@@ -19,11 +20,23 @@ var (
 	ErrExpired = fmt.Errorf("the key has expired: %w", lanyard.ErrConflict)
 )
 
+// CodeTooLate is the code of an expires_at beyond Options.MaxLife.
+const CodeTooLate = "too-late"
+
+// RateLimitError says that a good key is used more often than Options.Rate
+// allows.
+type RateLimitError struct {
+	RetryAfter time.Duration // when the next call is allowed
+}
+
+func (e *RateLimitError) Error() string { return "apikey: verify: rate limit of the key" }
+
 // The answers of Verify are made once, so that refusing costs nothing and all
 // refusals are the same.
 var (
-	errRefused = fmt.Errorf("apikey: verify: %w", lanyard.ErrUnauthenticated)
-	errClosed  = fmt.Errorf("apikey: %w", lanyard.ErrClosed)
+	errRefused    = fmt.Errorf("apikey: verify: %w", lanyard.ErrUnauthenticated)
+	errLacksScope = fmt.Errorf("apikey: verify: the key lacks a scope: %w", lanyard.ErrForbidden)
+	errClosed     = fmt.Errorf("apikey: %w", lanyard.ErrClosed)
 )
 
 // unavailable is the answer for err, with which a store or a key service kept

@@ -2,9 +2,11 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,29 +16,55 @@ import (
 )
 
 const (
+	markEvery    = time.Second // how often a use of one key is noted
 	flushEvery   = 15 * time.Second
 	flushPause   = time.Second // between two flushes of the goroutine
 	flushTimeout = 10 * time.Second
 	listTimeout  = 2 * time.Second // how long a list waits for a flush
 	maxUses      = 1 << 16         // keys; about 6 MiB
+	maxFacts     = 1 << 12
 )
 
-// useLog notes when keys were last used and stores it in the background.
+// use is what was seen of a key and is not stored yet.
+type use struct {
+	id string
+
+	mu      sync.Mutex
+	first   *sighting // until one is stored: then later ones are no first use
+	last    sighting
+	stored  bool // a first use is
+	pending bool // in the log's list
+}
+
+// sighting is one use: when, in microseconds of Unix time, and from where.
+type sighting struct {
+	at   int64
+	from string
+}
+
+func (s sighting) record(id string) store.KeyUse {
+	return store.KeyUse{ID: id, At: time.UnixMicro(s.at).UTC(), From: s.from}
+}
+
+// useLog keeps what verifications saw and stores it in the background: when and
+// from where keys were used, and the facts the history is told.
 //
-// A verification only leaves a mark in memory. One goroutine stores the marks
-// of all keys together: every 15 seconds, and at once when a key is seen for
-// the first time, so that "never used" does not stand there while a user tries
-// out his new key; never more than once a second. What a store did not take is
-// kept for the next time. A process that is killed loses 15 seconds.
+// A verification only leaves a mark in memory, at most one a second and key. One
+// goroutine stores the marks of all keys together: every 15 seconds, and at once
+// when a key is seen for the first time, so that "never used" does not stand
+// there while a user tries out his new key; never more than once a second. What
+// a store did not take is kept for the next time. A process that is killed loses
+// 15 seconds.
 type useLog struct {
 	store  useStore
+	onFact func(context.Context, lanyard.Event)
 	logger *slog.Logger
 
-	mu    sync.Mutex
-	marks map[string]time.Time // what is not stored yet, at most maxUses
-	seen  map[string]struct{}  // keys that were used before, at most maxUses
+	mu      sync.Mutex
+	pending []*use          // at most maxUses
+	facts   []lanyard.Event // at most maxFacts
 
-	wake     chan struct{} // a key was used for the first time
+	wake     chan struct{} // something must not wait for 15 seconds
 	flushing chan struct{} // holds one token: whoever has it flushes
 	stop     context.CancelFunc
 	stopped  chan struct{}
@@ -45,14 +73,15 @@ type useLog struct {
 // useStore is what a useLog needs of a store.
 type useStore interface {
 	RecordKeyUse(ctx context.Context, uses []store.KeyUse) error
+	Append(ctx context.Context, e lanyard.Event) error
 }
 
-// newUseLog returns a useLog whose goroutine ends with close.
-func newUseLog(st useStore, logger *slog.Logger) *useLog {
+// newUseLog returns a useLog whose goroutine ends with close. onFact hears each
+// fact that this process was the one to store.
+func newUseLog(st useStore, onFact func(context.Context, lanyard.Event), logger *slog.Logger) *useLog {
 	ctx, stop := context.WithCancel(context.Background())
 	u := &useLog{
-		store: st, logger: logger,
-		marks: make(map[string]time.Time), seen: make(map[string]struct{}),
+		store: st, onFact: onFact, logger: logger,
 		wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
 		stop: stop, stopped: make(chan struct{}),
 	}
@@ -62,34 +91,56 @@ func newUseLog(st useStore, logger *slog.Logger) *useLog {
 
 // note marks a key as used. It never waits for the store. While the store takes
 // nothing and maxUses keys are marked, further keys are passed over.
-func (u *useLog) note(id string, at time.Time) {
-	if u.mark(id, at) {
-		select {
-		case u.wake <- struct{}{}:
-		default: // it was woken already
-		}
+func (u *useLog) note(k *use, at int64, from string) {
+	seen := sighting{at: at, from: from}
+	k.mu.Lock()
+	unseen := !k.stored && k.first == nil
+	if !k.stored && (k.first == nil || at < k.first.at) {
+		k.first = &seen
+	}
+	if at > k.last.at {
+		k.last = seen
+	}
+	join := !k.pending
+	k.pending = true
+	k.mu.Unlock()
+
+	if join && !u.add(k) {
+		k.mu.Lock()
+		k.pending = false
+		k.mu.Unlock()
+	}
+	if unseen {
+		u.hurry()
 	}
 }
 
-// mark reports whether it sees the key for the first time.
-func (u *useLog) mark(id string, at time.Time) bool {
+func (u *useLog) add(k *use) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	last, marked := u.marks[id]
-	if !marked && len(u.marks) >= maxUses {
+	if len(u.pending) >= maxUses {
 		return false
 	}
-	if at.After(last) {
-		u.marks[id] = at
-	}
-	if _, ok := u.seen[id]; ok {
-		return false
-	}
-	if len(u.seen) >= maxUses {
-		clear(u.seen) // costs an early flush and nothing else
-	}
-	u.seen[id] = struct{}{}
+	u.pending = append(u.pending, k)
 	return true
+}
+
+// tell has the history told of a fact, by the goroutine: whoever presents a key
+// neither waits for that nor can prevent it by hanging up.
+func (u *useLog) tell(e lanyard.Event) {
+	u.mu.Lock()
+	if len(u.facts) < maxFacts {
+		u.facts = append(u.facts, e)
+	}
+	u.mu.Unlock()
+	u.hurry()
+}
+
+func (u *useLog) hurry() {
+	select {
+	case u.wake <- struct{}{}:
+	default: // it was woken already
+	}
 }
 
 // run flushes until ctx ends.
@@ -145,24 +196,70 @@ func (u *useLog) flush(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctx.Err())
 	}
-	marks := u.take()
-	if len(marks) == 0 {
+	return errors.Join(u.flushUses(ctx), u.flushFacts(ctx))
+}
+
+func (u *useLog) flushUses(ctx context.Context) error {
+	u.mu.Lock()
+	pending := u.pending
+	u.pending = nil
+	u.mu.Unlock()
+	if len(pending) == 0 {
 		return nil
 	}
-	uses := make([]store.KeyUse, 0, len(marks))
-	for id, at := range marks {
-		uses = append(uses, store.KeyUse{ID: id, At: at})
+	uses := make([]store.KeyUse, 0, len(pending))
+	for _, k := range pending {
+		k.mu.Lock()
+		if k.first != nil && k.first.at != k.last.at {
+			uses = append(uses, k.first.record(k.id))
+		}
+		uses = append(uses, k.last.record(k.id))
+		k.pending = false
+		k.mu.Unlock()
 	}
-	err := u.record(ctx, uses)
-	if err != nil {
-		u.putBack(uses)
+	err := u.guard(ctx, func() error { return u.store.RecordKeyUse(ctx, uses) })
+	for _, k := range pending {
+		k.mu.Lock()
+		again := err != nil && !k.pending
+		k.pending = k.pending || again
+		if err == nil {
+			k.stored, k.first = true, nil
+		}
+		k.mu.Unlock()
+		if again && !u.add(k) {
+			k.mu.Lock()
+			k.pending = false
+			k.mu.Unlock()
+		}
 	}
 	return err
 }
 
-// record calls the store. It may run on a goroutine of ours, where a panic of
+func (u *useLog) flushFacts(ctx context.Context) error {
+	u.mu.Lock()
+	facts := u.facts
+	u.facts = nil
+	u.mu.Unlock()
+	for i, e := range facts {
+		err := u.guard(ctx, func() error { return u.store.Append(ctx, e) })
+		switch {
+		case err == nil:
+			u.onFact(ctx, e)
+		case errors.Is(err, lanyard.ErrExists): // another process told it
+		default:
+			u.mu.Lock()
+			u.facts = slices.Concat(facts[i:], u.facts)
+			u.facts = u.facts[:min(len(u.facts), maxFacts)]
+			u.mu.Unlock()
+			return err
+		}
+	}
+	return nil
+}
+
+// guard calls the store. It may run on a goroutine of ours, where a panic of
 // the store would end the host's process.
-func (u *useLog) record(ctx context.Context, uses []store.KeyUse) (err error) {
+func (u *useLog) guard(ctx context.Context, fn func() error) (err error) {
 	defer func() {
 		if recover() != nil {
 			// What it panicked with may hold anything; the stack holds names only.
@@ -170,31 +267,5 @@ func (u *useLog) record(ctx context.Context, uses []store.KeyUse) (err error) {
 			err = lanyard.ErrUnavailable
 		}
 	}()
-	return u.store.RecordKeyUse(ctx, uses)
-}
-
-func (u *useLog) take() map[string]time.Time {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.marks) == 0 {
-		return nil
-	}
-	marks := u.marks
-	u.marks = make(map[string]time.Time)
-	return marks
-}
-
-// putBack keeps what could not be stored, unless the key was used again since.
-func (u *useLog) putBack(uses []store.KeyUse) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for _, use := range uses {
-		last, marked := u.marks[use.ID]
-		if !marked && len(u.marks) >= maxUses {
-			continue
-		}
-		if use.At.After(last) {
-			u.marks[use.ID] = use.At
-		}
-	}
+	return fn()
 }

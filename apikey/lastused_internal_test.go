@@ -5,42 +5,36 @@ import (
 	"log/slog"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
 )
 
-// deaf is a store that takes no uses.
+// deaf is a store that takes nothing.
 type deaf struct{}
 
 func (deaf) RecordKeyUse(context.Context, []store.KeyUse) error { return lanyard.ErrUnavailable }
+func (deaf) Append(context.Context, lanyard.Event) error        { return lanyard.ErrUnavailable }
 
 // A flood of keys costs bounded memory, also while the store takes nothing and
-// flushes put marks back.
+// flushes put back what they took.
 func TestUseLogIsBounded(t *testing.T) {
 	t.Parallel()
-	u := newUseLog(deaf{}, slog.New(slog.DiscardHandler))
-	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range 2*maxUses + 10 {
-		u.note("a"+strconv.Itoa(i), at)
+	u := newUseLog(deaf{}, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+	for _, round := range []string{"a", "b"} {
+		for i := range maxUses + 10 {
+			u.note(&use{id: round + strconv.Itoa(i)}, int64(i+1), "")
+		}
+		for range maxFacts + 10 {
+			u.tell(lanyard.Event{ID: round})
+		}
+		if err := u.flush(t.Context()); err == nil {
+			t.Error("flush() to a deaf store = nil, want an error")
+		}
 	}
-	if err := u.flush(t.Context()); err == nil {
-		t.Error("flush() to a deaf store = nil, want an error")
-	}
-	marks := u.take()
-	for i := range maxUses {
-		u.note("b"+strconv.Itoa(i), at)
-	}
-	var uses []store.KeyUse
-	for id := range marks {
-		uses = append(uses, store.KeyUse{ID: id, At: at})
-	}
-	u.putBack(uses)
-
 	u.mu.Lock()
-	if len(u.marks) > maxUses || len(u.seen) > maxUses || len(u.marks) < maxUses/2 {
-		t.Errorf("%d marks and %d keys seen, want at most %d of each", len(u.marks), len(u.seen), maxUses)
+	if len(u.pending) != maxUses || len(u.facts) != maxFacts {
+		t.Errorf("%d uses and %d facts wait, want %d and %d", len(u.pending), len(u.facts), maxUses, maxFacts)
 	}
 	u.mu.Unlock()
 	if err := u.close(t.Context()); err == nil {
@@ -48,19 +42,22 @@ func TestUseLogIsBounded(t *testing.T) {
 	}
 }
 
-func TestLateUsesAreBounded(t *testing.T) {
+func TestToldIsBounded(t *testing.T) {
 	t.Parallel()
-	var l lateUses
-	for i := range 3 * maxLateUses {
-		if !l.claim(strconv.Itoa(i)) {
+	var l told[int]
+	for i := range 3 * maxTold {
+		if !l.claim(i) {
 			t.Fatalf("claim(%d) = false the first time", i)
 		}
 	}
-	if len(l.told) > maxLateUses {
-		t.Errorf("%d keys kept, want at most %d", len(l.told), maxLateUses)
+	if len(l.facts) > maxTold {
+		t.Errorf("%d facts kept, want at most %d", len(l.facts), maxTold)
 	}
-	l.claim("0")
-	if l.claim("0") {
+	l.claim(0)
+	if l.claim(0) {
 		t.Error("claim() = true twice")
+	}
+	if l.release(0); !l.claim(0) {
+		t.Error("claim() = false of what was released")
 	}
 }

@@ -102,21 +102,21 @@ func TestLastUsedBeforeLists(t *testing.T) {
 		b.wantGood(t, "first use", token)
 		synctest.Wait()
 		for range 3 {
-			<-time.After(10 * time.Millisecond)
+			<-time.After(time.Second)
 			b.wantGood(t, "use", token)
 			now := time.Now()
 			keys, err := b.Keys(t.Context(), ana)
 			if err != nil || !keys[0].LastUsedAt.Equal(now) {
 				t.Errorf("Keys() = %v, %v, want a key used at %v", keys, err, now)
 			}
-			<-time.After(10 * time.Millisecond)
+			<-time.After(time.Second)
 			b.wantGood(t, "use", token)
 			now = time.Now()
 			if k, err := b.Key(t.Context(), ana, key.ID); err != nil || !k.LastUsedAt.Equal(now) {
 				t.Errorf("Key() = %v, %v, want a key used at %v", k, err, now)
 			}
 		}
-		<-time.After(10 * time.Millisecond)
+		<-time.After(time.Second)
 		b.wantGood(t, "use", token)
 		last := time.Now()
 		if err := b.Close(t.Context()); err != nil {
@@ -246,17 +246,19 @@ func TestLastUsedWhenTheStorePanics(t *testing.T) {
 // Time of use never goes back, whatever clocks do.
 func TestLastUsedIsMonotonic(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, nil)
-	_, token := b.create(t, ana, apikey.CreateRequest{})
-	for _, at := range []time.Duration{time.Hour, 0, 30 * time.Minute} {
-		b.clock.set(start.Add(at))
-		b.wantGood(t, "use", token)
-		b.wantGood(t, "use", token)
-	}
-	keys, err := b.Keys(t.Context(), ana)
-	if err != nil || !keys[0].LastUsedAt.Equal(start.Add(time.Hour)) {
-		t.Errorf("Keys() = %+v, %v, want the latest use", keys, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, nil)
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		for _, at := range []time.Duration{time.Hour, 0, 30 * time.Minute} {
+			b.clock.set(start.Add(at))
+			b.wantGood(t, "use", token)
+			<-time.After(time.Second)
+		}
+		keys, err := b.Keys(t.Context(), ana)
+		if err != nil || !keys[0].LastUsedAt.Equal(start.Add(time.Hour)) {
+			t.Errorf("Keys() = %+v, %v, want the latest use", keys, err)
+		}
+	})
 }
 
 // Two processes that use the same keys never take each other's times away.

@@ -53,7 +53,21 @@ type watched struct {
 	onCreate func(err error) error // after the call
 	onRotate func(err error) error
 	onAppend func(err error) error
-	onUse    func(context.Context) error // instead of the call, unless it returns nil
+
+	noAppends atomic.Bool
+	onUse     func(context.Context) error // instead of the call, unless it returns nil
+	polls     atomic.Int64
+	onPoll    atomic.Pointer[pollHook]
+}
+
+type pollHook func(context.Context, *[store.Shards]int64, error) (*[store.Shards]int64, error)
+
+// failPolls has every poll fail from now on.
+func (w *watched) failPolls() {
+	fail := pollHook(func(context.Context, *[store.Shards]int64, error) (*[store.Shards]int64, error) {
+		return nil, lanyard.ErrUnavailable
+	})
+	w.onPoll.Store(&fail)
 }
 
 func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLookup, error) {
@@ -63,6 +77,15 @@ func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLooku
 		return w.onLookup(row, err)
 	}
 	return row, err
+}
+
+func (w *watched) Epochs(ctx context.Context) (*[store.Shards]int64, error) {
+	w.polls.Add(1)
+	now, err := w.Store.(store.Epochs).Epochs(ctx)
+	if on := w.onPoll.Load(); on != nil {
+		return (*on)(ctx, now, err)
+	}
+	return now, err
 }
 
 func (w *watched) CreateAPIKey(ctx context.Context, k store.APIKey, limit int, e lanyard.Event) error {
@@ -83,6 +106,9 @@ func (w *watched) RotateAPIKey(ctx context.Context, old, next store.APIKey, limi
 
 func (w *watched) Append(ctx context.Context, e lanyard.Event) error {
 	w.appends.Add(1)
+	if w.noAppends.Load() {
+		return lanyard.ErrUnavailable
+	}
 	err := w.Store.Append(ctx, e)
 	if w.onAppend != nil {
 		return w.onAppend(err)
@@ -143,6 +169,7 @@ type bench struct {
 }
 
 // newBench returns a bench; o may be nil, and its clock and listener are set.
+// Unless o says otherwise, every verification reads the store.
 func newBench(t testing.TB, o *apikey.Options) *bench {
 	t.Helper()
 	st := memory.New()
@@ -150,6 +177,9 @@ func newBench(t testing.TB, o *apikey.Options) *bench {
 	var opt apikey.Options
 	if o != nil {
 		opt = *o
+	}
+	if opt.MaxStale == 0 {
+		opt.MaxStale = -1
 	}
 	opt.Now, opt.OnEvent = b.clock.now, b.heard.hear
 	b.Service = newService(t, b.store, &opt)
@@ -167,6 +197,14 @@ func (b *bench) create(t testing.TB, owner lanyard.Owner, r apikey.CreateRequest
 		t.Fatalf("Create(%+v) = %v, want nil", r, err)
 	}
 	return c.Key, c.Secret.Reveal()
+}
+
+// settle has the service store what it noted.
+func (b *bench) settle(t testing.TB) {
+	t.Helper()
+	if _, err := b.Keys(t.Context(), ana); err != nil {
+		t.Fatalf("Keys() = %v, want nil", err)
+	}
 }
 
 // history returns the actions in an owner's history, newest first.
@@ -242,20 +280,24 @@ type keyService struct {
 
 func newSealer(t testing.TB, st store.OwnerKeys) (*crypto.Sealer, *keyService) {
 	t.Helper()
-	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	ks, err := newKeyService()
 	if err != nil {
 		t.Fatal(err)
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ks := &keyService{aead: aead}
 	sealer, err := crypto.NewSealer(ks, st, nil)
 	if err != nil {
 		t.Fatalf("NewSealer() = %v, want nil", err)
 	}
 	return sealer, ks
+}
+
+func newKeyService() (*keyService, error) {
+	block, err := aes.NewCipher([]byte("0123456789abcdef0123456789abcdef"))
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return &keyService{aead: aead}, err
 }
 
 func (*keyService) Name() string { return "test" }

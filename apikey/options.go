@@ -3,6 +3,8 @@ package apikey
 import (
 	"context"
 	"log/slog"
+	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,6 +19,9 @@ import (
 const (
 	defaultPrefix = "lyd"
 	defaultLimit  = 50
+
+	defaultMaxStale  = 2 * time.Second
+	defaultMaxCached = 100_000
 )
 
 // maxScope is the longest scope in bytes.
@@ -39,9 +44,47 @@ type Options struct {
 	// Defaults to 50; negative means no limit.
 	Limit int
 
+	// MaxLife is how long a new key may live. A request for longer is an
+	// *lanyard.InputError with the code "too-late", a day of slack aside.
+	// Defaults to no bound.
+	MaxLife time.Duration
+
+	// DefaultLife is how long a new key lives whose request names no end.
+	// Defaults to MaxLife, and where there is none to for ever.
+	DefaultLife time.Duration
+
+	// MaxStale is how long another process, or one whose change could not be
+	// read back, may go on accepting a key that was deleted or rotated or whose
+	// owner was deactivated. Of a store with [store.Epochs] each process reads
+	// 256 numbers every MaxStale/2, of another one every key in use once per
+	// MaxStale. Defaults to 2 seconds; negative means that nothing is believed
+	// twice, and every verification reads the store.
+	MaxStale time.Duration
+
+	// MaxCached is of how many keys the verdict is kept, at about 300 bytes
+	// each; of those used least recently it is forgotten. Defaults to 100 000.
+	MaxCached int
+
+	// Rate is how often a second one key may be used in this process, averaged;
+	// more is a *[RateLimitError]. Defaults to no limit.
+	Rate float64
+
+	// Burst is how often it may be used at once. Defaults to Rate, at least 1.
+	Burst int
+
+	// Networks are those keys may be used from, by the IP of lanyard.Request in
+	// the context; without one a key is refused. Defaults to everywhere.
+	Networks []netip.Prefix
+
+	// Rights returns the scopes an owner may have now: a key has those of its
+	// own that are among them. It is asked on each verification and must be
+	// quick; an error is an ErrUnavailable. Defaults to leaving a key what it
+	// was given.
+	Rights func(ctx context.Context, owner lanyard.Owner) ([]string, error)
+
 	// Sealer authenticates every row, so that who can write the table cannot
 	// mint or widen a key. Defaults to none: rows are not signed. Keys made
-	// without one are refused with one.
+	// without one are refused with one, until Service.SignAll has signed them.
 	Sealer *crypto.Sealer
 
 	// OnEvent hears every event after it was committed, at most once. It must
@@ -57,6 +100,14 @@ type Options struct {
 	// TracerProvider and MeterProvider default to OpenTelemetry's global ones.
 	TracerProvider trace.TracerProvider
 	MeterProvider  metric.MeterProvider
+
+	// AcceptForeign lets tokens of an earlier system be verified, whose keys
+	// Import took over. Given a token that is none of ours, of 1 to 512 bytes,
+	// it returns the part of it of which that system kept the SHA-256, and
+	// whether the token has its form. Be narrow: each token it accepts costs a
+	// query, and is no longer a session's for RequireKey. It is called for every
+	// request, from several goroutines. Defaults to accepting none.
+	AcceptForeign func(token string) (hashed string, ok bool)
 }
 
 // withDefaults returns a checked copy of o, which may be nil, without zero
@@ -78,11 +129,21 @@ func (o *Options) withDefaults() (Options, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.MaxStale == 0 {
+		opt.MaxStale = defaultMaxStale
+	}
+	if opt.MaxCached == 0 {
+		opt.MaxCached = defaultMaxCached
+	}
+	if opt.Burst == 0 {
+		opt.Burst = max(1, int(math.Ceil(opt.Rate)))
+	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	opt.OldPrefixes = slices.Clone(opt.OldPrefixes)
 	opt.Scopes = slices.Clone(opt.Scopes)
+	opt.Networks = slices.Clone(opt.Networks)
 	return opt, opt.validate()
 }
 
@@ -96,6 +157,19 @@ func (o *Options) validate() error {
 	if !all(o.Scopes, validScope) {
 		return &lanyard.InputError{Field: "scopes", Code: lanyard.CodeInvalid,
 			Message: "a scope is 1 to 100 visible ASCII characters without quote and backslash"}
+	}
+	for _, n := range o.Networks {
+		if !n.IsValid() || n.Addr().Is4In6() {
+			return &lanyard.InputError{Field: "networks", Code: lanyard.CodeInvalid, Message: "a network is an IPv4 or IPv6 prefix"}
+		}
+	}
+	for field, number := range map[string]bool{
+		"max_life": o.MaxLife < 0, "default_life": o.DefaultLife < 0 || o.MaxLife > 0 && o.DefaultLife > o.MaxLife,
+		"max_cached": o.MaxCached < 0, "burst": o.Burst < 0, "rate": !(o.Rate >= 0) || math.IsInf(o.Rate, 1),
+	} {
+		if number {
+			return &lanyard.InputError{Field: field, Code: lanyard.CodeInvalid, Message: "the value is out of range"}
+		}
 	}
 	return nil
 }

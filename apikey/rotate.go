@@ -30,7 +30,7 @@ type Rotated struct {
 
 // Rotate makes a successor with the same name, scopes and life: where the old
 // key expires, the successor lives as long from now as the old one did from its
-// creation, though not beyond the year 9999. The old key goes on for the grace
+// creation, though not beyond the year 9999 or Options.MaxLife. The old key goes on for the grace
 // and not beyond its own expiry. A successor counts for the limit like any key.
 //
 // Errors: ErrExpired for an expired key; lanyard.ErrConflict when the key has a
@@ -77,11 +77,12 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 	hash := t.hash()
 	next := store.APIKey{
 		ID: t.id, Owner: old.Owner, Name: old.Name, Hint: t.hint(), Hash: hash[:], Scopes: old.Scopes,
-		CreatedAt: now, ExpiresAt: sameLife(old, now), RotatedFrom: old.ID,
+		CreatedAt: now, ExpiresAt: s.sameLife(old, now), RotatedFrom: old.ID,
 	}
 	if end := store.Instant(now.Add(grace)); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
 		old.ExpiresAt = end
 	}
+	old.RotatedAt = now
 	for _, k := range []*store.APIKey{&old, &next} {
 		if err := s.sign(ctx, k); err != nil {
 			return Rotated{}, err
@@ -92,20 +93,24 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 		return Rotated{}, err
 	}
 	next.Version = 1
+	_ = s.refresh(ctx)
 	s.onEvent(ctx, e)
 	return Rotated{Key: fromRecord(next, now), Secret: t.secret(), OldExpiresAt: old.ExpiresAt}, nil
 }
 
-// sameLife is when a key made now expires if it lives as long as old. It counts
-// microseconds, because a time.Duration ends after 292 years.
-func sameLife(old store.APIKey, now time.Time) time.Time {
-	if old.ExpiresAt.IsZero() {
-		return time.Time{}
+// sameLife is when a key made now expires if it lives as long as old, and no
+// longer than Options.MaxLife. It counts microseconds, because a time.Duration
+// ends after 292 years.
+func (s *Service) sameLife(old store.APIKey, now time.Time) time.Time {
+	var end time.Time
+	if !old.ExpiresAt.IsZero() {
+		life := old.ExpiresAt.UnixMicro() - old.CreatedAt.UnixMicro()
+		if end = time.UnixMicro(now.UnixMicro() + life).UTC(); end.After(lastInstant) {
+			end = lastInstant
+		}
 	}
-	life := old.ExpiresAt.UnixMicro() - old.CreatedAt.UnixMicro()
-	end := time.UnixMicro(now.UnixMicro() + life).UTC()
-	if end.After(lastInstant) {
-		return lastInstant
+	if longest := now.Add(s.maxLife + lifeSlack); s.maxLife > 0 && (end.IsZero() || end.After(longest)) {
+		return now.Add(s.maxLife)
 	}
 	return end
 }

@@ -27,7 +27,7 @@ func newSigned(t testing.TB) (*bench, *keyService, *bytes.Buffer) {
 	b := &bench{memory: st, store: &watched{Store: st}, clock: newClock(), heard: new(heard)}
 	b.Service = newService(t, b.store, &apikey.Options{
 		Prefix: "aic", Scopes: []string{"read", "write"}, Sealer: sealer,
-		Now: b.clock.now, OnEvent: b.heard.hear, Logger: slog.New(slog.NewJSONHandler(log, nil)),
+		Now: b.clock.now, OnEvent: b.heard.hear, Logger: slog.New(slog.NewJSONHandler(log, nil)), MaxStale: -1,
 	})
 	return b, ks, log
 }
@@ -159,7 +159,7 @@ func TestKeysDeletedByMaintenanceStayDeleted(t *testing.T) {
 	sealer, _ := newSealer(t, st)
 	b := &bench{clock: newClock()}
 	b.Service = newService(t, st, &apikey.Options{
-		Sealer: sealer, Now: b.clock.now, Logger: slog.New(slog.NewJSONHandler(log, nil)),
+		Sealer: sealer, Now: b.clock.now, Logger: slog.New(slog.NewJSONHandler(log, nil)), MaxStale: -1,
 	})
 	key, byID := b.create(t, ana, apikey.CreateRequest{})
 	_, byAge := b.create(t, bob, apikey.CreateRequest{})

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
@@ -31,17 +34,36 @@ type Service struct {
 	prefix  string
 	accepts []string // prefix and the old ones
 	scopes  []string
+	offered offeredScopes
 	limit   int
-	onEvent func(context.Context, lanyard.Event)
-	clock   func() time.Time
-	logger  *slog.Logger
-	spans   telemetry.Spans
-	counted verifications
-	uses    *useLog
-	late    lateUses
 
-	closed atomic.Bool
-	close  sync.Once
+	maxLife, defaultLife time.Duration
+
+	rate     float64 // calls a second; 0 = no limit
+	burst    int
+	networks []netip.Prefix
+	rights   func(context.Context, lanyard.Owner) ([]string, error)
+	foreign  func(token string) (hashed string, ok bool) // nil = none
+
+	onEvent  func(context.Context, lanyard.Event)
+	clock    func() time.Time
+	logger   *slog.Logger
+	spans    telemetry.Spans
+	measured *instruments
+
+	watch    *stopwatch
+	verdicts *verdicts
+	epochs   *epochs
+	reads    singleflight.Group
+	uses     *useLog
+	told     told[factKey]
+	warned   told[string] // by Sweep
+
+	running context.Context //nolint:containedctx // ends with Close, and with it what no caller waits for
+	stop    context.CancelFunc
+	polling sync.WaitGroup
+	closed  atomic.Bool
+	close   sync.Once
 }
 
 // NewService returns a Service over st. It refuses bad options with an
@@ -55,26 +77,35 @@ func NewService(st Store, o *Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("apikey: %w", err)
 	}
-	counted, err := newVerifications(opt.MeterProvider)
-	if err != nil {
-		return nil, fmt.Errorf("apikey: %w", err)
-	}
-	return &Service{
+	s := &Service{
 		store: st, sealer: opt.Sealer,
 		prefix: opt.Prefix, accepts: slices.Concat([]string{opt.Prefix}, opt.OldPrefixes),
-		scopes: opt.Scopes, limit: opt.Limit,
+		scopes: opt.Scopes, offered: newOfferedScopes(opt.Scopes), limit: opt.Limit,
+		maxLife: opt.MaxLife, defaultLife: opt.DefaultLife,
+		rate: opt.Rate, burst: opt.Burst, networks: opt.Networks, rights: opt.Rights, foreign: opt.AcceptForeign,
 		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
-		spans: telemetry.NewSpans(opt.TracerProvider, scope), counted: counted,
-		uses: newUseLog(st, opt.Logger),
-	}, nil
+		spans: telemetry.NewSpans(opt.TracerProvider, scope),
+		watch: newStopwatch(), verdicts: newVerdicts(opt.MaxCached),
+	}
+	s.epochs = newEpochs(st, opt.MaxStale, s.watch, opt.Logger)
+	if s.measured, err = newInstruments(opt.MeterProvider, s.epochs.age); err != nil {
+		return nil, fmt.Errorf("apikey: %w", err)
+	}
+	s.uses = newUseLog(st, opt.OnEvent, opt.Logger)
+	s.running, s.stop = context.WithCancel(context.Background())
+	s.polling.Go(func() { s.epochs.run(s.running, s.verdicts.empty) })
+	return s, nil
 }
 
-// Close stores when keys were last used and ends the Service's goroutine.
+// Close stores when keys were last used and ends the Service's goroutines.
 // Later calls of the other methods return lanyard.ErrClosed; a second Close
 // does nothing. An error means that the last uses are lost.
 func (s *Service) Close(ctx context.Context) (err error) {
 	s.close.Do(func() {
 		s.closed.Store(true)
+		s.stop()
+		s.polling.Wait()
+		_ = s.measured.watching.Unregister()
 		if err = s.uses.close(ctx); err != nil {
 			err = fmt.Errorf("apikey: close: %w", err)
 		}
@@ -102,15 +133,26 @@ func (s *Service) Check(ctx context.Context) (err error) {
 	return nil
 }
 
-// Refresh makes this process forget what it knows of keys and owners and learn
-// it anew. profile.Options.OwnerChanged is the place for it.
-//
-// Every verification reads the store now, so there is nothing to forget yet.
-func (s *Service) Refresh(context.Context) error {
+// Refresh has this process believe nothing that it read before the call and
+// that has changed since: it reads the epochs, and where it cannot, every key
+// anew. profile.Options.OwnerChanged is the place for it. The error says that
+// the epochs could not be read; the promise holds all the same.
+func (s *Service) Refresh(ctx context.Context) (err error) {
 	if s.closed.Load() {
 		return errClosed
 	}
+	if err := s.refresh(ctx); err != nil {
+		return fmt.Errorf("apikey: refresh: %w", unavailable(err))
+	}
 	return nil
+}
+
+func (s *Service) refresh(ctx context.Context) error {
+	err := s.epochs.poll(ctx)
+	if err != nil {
+		s.epochs.distrust()
+	}
+	return err
 }
 
 // Prefix is the prefix of new tokens.

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/aichub/lanyard"
 )
@@ -46,50 +47,52 @@ func newToken(prefix string) token {
 // right checksum.
 func parseToken(text string, prefixes []string) (token, bool) {
 	prefix, tail, ok := cutToken(text, prefixes)
-	if !ok {
-		return token{}, false
-	}
-	body, sum := text[:len(text)-sumLen], text[len(text)-sumLen:]
-	if checksum(body) != sum {
+	if !ok || !isBase62(tail) || !checked(text) {
 		return token{}, false
 	}
 	return token{prefix: prefix, id: tail[:idLen], text: text}, true
 }
 
-// cutToken cuts text at the underscore if it has the form of a token with one of
-// the prefixes, whatever its checksum.
+// cutToken cuts text at the underscore if it has the length of a token and one
+// of the prefixes.
 func cutToken(text string, prefixes []string) (prefix, tail string, ok bool) {
 	underscore := len(text) - tailLen - 1
 	if underscore < 1 || len(text) > maxToken || text[underscore] != '_' {
 		return "", "", false
 	}
 	prefix, tail = text[:underscore], text[underscore+1:]
-	return prefix, tail, slices.Contains(prefixes, prefix) && isBase62(tail)
+	return prefix, tail, slices.Contains(prefixes, prefix)
 }
 
 // hash is what is stored of a token. Its secret has 178 random bits, so a fast
 // hash is as good as a slow one.
-func (t token) hash() [sha256.Size]byte { return sha256.Sum256([]byte(t.text)) }
+func (t token) hash() [sha256.Size]byte { return sha256.Sum256(bytesOf(t.text)) }
 
 // hint is the part of the token that is no secret.
 func (t token) hint() string { return t.prefix + "_" + t.id }
 
 func (t token) secret() lanyard.Secret { return lanyard.NewSecret(t.text) }
 
-// IsToken reports whether text begins like a token of ours, good or not: one
-// of the accepted prefixes and an underscore.
+// IsToken reports whether text is for Verify to judge: it begins like a token
+// of ours, good or not, with one of the accepted prefixes and an underscore, or
+// Options.AcceptForeign accepts it.
 func (s *Service) IsToken(text string) bool {
-	return slices.ContainsFunc(s.accepts, func(prefix string) bool {
+	ours := slices.ContainsFunc(s.accepts, func(prefix string) bool {
 		rest, ok := strings.CutPrefix(text, prefix)
 		return ok && strings.HasPrefix(rest, "_")
 	})
+	if ours {
+		return true
+	}
+	_, foreign := s.foreignHash(text)
+	return foreign
 }
 
 // MatchesPattern reports whether all of text is what Pattern finds: it has the
 // form of a token of ours, good or not.
 func (s *Service) MatchesPattern(text string) bool {
-	_, _, ok := cutToken(text, s.accepts)
-	return ok
+	_, tail, ok := cutToken(text, s.accepts)
+	return ok && isBase62(tail)
 }
 
 // Pattern is the regular expression (RE2) that finds tokens of this service in
@@ -101,13 +104,33 @@ func (s *Service) Pattern() string {
 
 // checksum is the CRC-32 (IEEE) of body in base62, padded with zeros.
 func checksum(body string) string {
-	sum := crc32.ChecksumIEEE([]byte(body))
+	sum := crc32.ChecksumIEEE(bytesOf(body))
 	var text [sumLen]byte
 	for i := range text {
 		text[sumLen-1-i] = base62[sum%62]
 		sum /= 62
 	}
 	return string(text[:])
+}
+
+// checked reports whether text ends in the checksum of what is before it.
+func checked(text string) bool {
+	body, sum := text[:len(text)-sumLen], text[len(text)-sumLen:]
+	var n uint64 // 62^6 is below 2^36
+	for i := range len(sum) {
+		digit := digits[sum[i]]
+		if digit == 0 {
+			return false
+		}
+		n = n*62 + uint64(digit-1)
+	}
+	return n == uint64(crc32.ChecksumIEEE(bytesOf(body)))
+}
+
+// bytesOf is text as bytes that must not be written to. A conversion would put
+// a copy of each token that is verified on the heap.
+func bytesOf(text string) []byte {
+	return unsafe.Slice(unsafe.StringData(text), len(text)) //nolint:gosec // it is only read
 }
 
 // randomText draws n characters of base62, each as likely as the other: bytes
@@ -134,13 +157,21 @@ func validID(id string) bool { return len(id) == idLen && isBase62(id) }
 
 func isBase62(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+		if digits[s[i]] == 0 {
 			return false
 		}
 	}
 	return true
 }
+
+// digits is one more than the value of each digit of base62, and 0 of other
+// bytes.
+var digits = func() (digits [256]uint8) {
+	for i := range len(base62) {
+		digits[base62[i]] = uint8(i) + 1
+	}
+	return digits
+}()
 
 func validPrefix(p string) bool {
 	if p == "" || len(p) > maxPrefix || p[0] < 'a' || p[0] > 'z' || p[len(p)-1] == '_' {

@@ -2,90 +2,145 @@ package apikey
 
 import (
 	"context"
-	"crypto/subtle"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/aichub/lanyard"
-	"github.com/aichub/lanyard/store"
 )
 
 // Verify returns whom token speaks for: Owner, Via, KeyID and Scopes. It
 // returns lanyard.ErrUnauthenticated for every token that is not good, whatever
-// the reason, and lanyard.ErrUnavailable when it cannot tell.
+// the reason, lanyard.ErrUnavailable when it cannot tell, and a
+// *[RateLimitError] for a good key that is used more often than Options.Rate
+// allows.
 //
 // A token that is malformed, of another service or mistyped is refused without
-// asking the store; any other costs one query. When the token was good, the
-// time is noted and stored later: see Key.LastUsedAt.
+// asking the store. A key that was verified lately costs a hash and no read of
+// the store, as long as the epochs say that nothing changed; any other costs one
+// query, however many callers wait for it. When the token was good, the time is
+// noted and stored later: see Key.LastUsedAt.
+//
+// A key that was deleted or rotated, or whose owner was deactivated, is refused
+// from then on by the process that did it, and by every other after
+// Options.MaxStale at the latest.
 func (s *Service) Verify(ctx context.Context, token string) (lanyard.Principal, error) {
+	return s.VerifyCall(ctx, token, Call{})
+}
+
+// Call is what is known of a call that a key is presented for. The zero value
+// needs no scope and comes from where the context says.
+type Call struct {
+	Scopes ScopeSet        // what it needs
+	From   lanyard.Request // zero = lanyard.RequestFrom of the context
+}
+
+// VerifyCall is Verify for a call that needs scopes: a good key that lacks one
+// is lanyard.ErrForbidden.
+func (s *Service) VerifyCall(ctx context.Context, token string, c Call) (lanyard.Principal, error) {
 	if s.closed.Load() {
-		s.counted.add(ctx, outcomeClosed)
+		s.measured.count(ctx, outcomeClosed)
 		return lanyard.Principal{}, errClosed
 	}
-	t, ok := parseToken(token, s.accepts)
+	hash, id, ok := s.recognise(token)
 	if !ok {
-		s.counted.add(ctx, outcomeMalformed)
+		s.measured.count(ctx, outcomeMalformed)
 		return lanyard.Principal{}, errRefused
 	}
-	p, outcome, err := s.lookUp(ctx, t)
-	s.counted.add(ctx, outcome)
-	return p, err
+	now := s.watch.now()
+	if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, now) {
+		return s.judge(ctx, v, now, c)
+	}
+	if id != "" && !isBase62(token[len(token)-tailLen:]) {
+		s.measured.count(ctx, outcomeMalformed)
+		return lanyard.Principal{}, errRefused
+	}
+	return s.verifyCold(ctx, hash, id, c)
 }
 
-// lookUp verifies a well-formed token at the store and says how that ended.
-func (s *Service) lookUp(ctx context.Context, t token) (_ lanyard.Principal, outcome string, err error) {
-	ctx, end := s.spans.Start(ctx, "apikey.Verify", keyID(t.id)...)
+// from is where the call comes from.
+func (c Call) from(ctx context.Context) lanyard.Request {
+	if c.From != (lanyard.Request{}) {
+		return c.From
+	}
+	return lanyard.RequestFrom(ctx)
+}
+
+// recognise returns the hash of a token that may be one of ours and the id in
+// it, which is "" for a foreign token: that id only the row knows. It leaves the
+// alphabet to who asks the store, because what has the hash of a known token is
+// that token.
+func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok bool) {
+	if _, tail, ok := cutToken(text, s.accepts); ok && checked(text) {
+		return sha256.Sum256(bytesOf(text)), tail[:idLen], true
+	}
+	hash, ok = s.foreignHash(text)
+	return hash, "", ok
+}
+
+// verifyCold is a verification that asks the store.
+func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id string, c Call) (_ lanyard.Principal, err error) {
+	ctx, end := s.spans.Start(ctx, "apikey.Verify", keyID(id)...)
 	defer end(&err)
-
-	hash := t.hash()
-	row, err := s.store.APIKeyByHash(ctx, hash[:])
+	v, err := s.lookUp(ctx, hash, id)
 	switch {
+	case err == nil:
+		return s.judge(ctx, v, s.watch.now(), c)
 	case errors.Is(err, lanyard.ErrNotFound):
-		return lanyard.Principal{}, outcomeUnknown, errRefused
-	case err != nil:
-		return lanyard.Principal{}, outcomeUnavailable, fmt.Errorf("apikey: verify: %w", unavailable(err))
+		s.measured.count(ctx, outcomeUnknown)
+		return lanyard.Principal{}, errRefused
+	case errors.Is(err, errForged):
+		s.measured.count(ctx, outcomeIntegrity)
+		return lanyard.Principal{}, errRefused
 	}
-	now := s.now()
-	outcome, err = s.judge(ctx, t, hash[:], row, now)
-	switch {
-	case err != nil:
-		return lanyard.Principal{}, outcome, fmt.Errorf("apikey: verify: %w", unavailable(err))
-	case outcome != outcomeOK:
-		return lanyard.Principal{}, outcome, errRefused
-	}
-	k := row.Key
-	s.uses.note(k.ID, now)
-	return lanyard.Principal{Owner: k.Owner, Via: lanyard.ViaAPIKey, KeyID: k.ID, Scopes: k.Scopes}, outcomeOK, nil
+	s.measured.count(ctx, outcomeUnavailable)
+	return lanyard.Principal{}, fmt.Errorf("apikey: verify: %w", unavailable(err))
 }
 
-// judge says what the row that was found for a token with this hash is worth.
-// The order is a promise: a tombstone is refused without an alarm, because one
-// that Maintenance made has no MAC; nothing else of a row is believed before
-// its MAC.
-func (s *Service) judge(ctx context.Context, t token, hash []byte, row store.KeyLookup, now time.Time) (outcome string, err error) {
-	k := row.Key
-	if subtle.ConstantTimeCompare(k.Hash, hash) != 1 || k.ID != t.id {
-		s.alarm(ctx, t.id)
-		return outcomeIntegrity, nil
-	}
-	if !k.DeletedAt.IsZero() {
-		s.usedAfterDelete(ctx, k, now)
-		return outcomeDeleted, nil
-	}
-	authentic, err := s.authentic(ctx, k)
+// judge says what a verdict that can be believed means for this call.
+func (s *Service) judge(ctx context.Context, v *verdict, now int64, c Call) (lanyard.Principal, error) {
+	scopes, outcome, err := s.sentence(ctx, v, now, c)
+	s.measured.count(ctx, outcome)
 	if err != nil {
-		return outcomeUnavailable, err
+		return lanyard.Principal{}, err
 	}
-	if !authentic {
-		s.alarm(ctx, k.ID)
-		return outcomeIntegrity, nil
+	return lanyard.Principal{Owner: v.owner, Via: lanyard.ViaAPIKey, KeyID: v.id, Scopes: scopes}, nil
+}
+
+// sentence returns the scopes of a key that may be used now, or the error.
+func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c Call) ([]string, outcome, error) {
+	switch {
+	case v.deleted:
+		s.note(ctx, ActionUsedAfterDelete, v, c)
+		return nil, outcomeDeleted, errRefused
+	case v.deactivated:
+		return nil, outcomeDeactivated, errRefused
+	case v.expires != 0 && s.clock().UnixMicro() >= v.expires:
+		return nil, outcomeExpired, errRefused
+	case !s.allowsNetwork(ctx, c):
+		s.note(ctx, ActionRefusedNetwork, v, c)
+		return nil, outcomeNetwork, errRefused
 	}
-	if row.Owner.Deactivated() {
-		return outcomeDeactivated, nil
+	if err := s.spend(v); err != nil {
+		return nil, outcomeRateLimited, err
 	}
-	if expired(k.ExpiresAt, now) {
-		return outcomeExpired, nil
+	scopes, mask := v.scopes, v.mask
+	if s.rights != nil {
+		var err error
+		if scopes, err = s.current(ctx, v); err != nil {
+			return nil, outcomeUnavailable, fmt.Errorf("apikey: verify: %w", unavailable(err))
+		}
+		mask = s.offered.mask(scopes)
 	}
-	return outcomeOK, nil
+	if !c.Scopes.within(mask, scopes) {
+		return nil, outcomeScope, errLacksScope
+	}
+	if v.rotated {
+		s.note(ctx, ActionUsedAfterRotate, v, c)
+	}
+	if now-v.marked.Load() >= int64(markEvery) {
+		v.marked.Store(now)
+		s.uses.note(&v.state.use, s.clock().UnixMicro(), network(c.from(ctx).IP))
+	}
+	return scopes, outcomeOK, nil
 }

@@ -2,10 +2,14 @@ package docs_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	vault "github.com/hashicorp/vault/api"
 
@@ -93,6 +97,89 @@ var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(htt
 var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner) error {
 	err := profiles.Deactivate(ctx, owner)
 	return err
+}
+
+var _ = func(st store.Store, sealer *crypto.Sealer) (*apikey.Service, error) {
+	keys, err := apikey.NewService(st, &apikey.Options{
+		Prefix: "aic", Scopes: []string{"read", "write"}, Sealer: sealer,
+		AcceptForeign: func(token string) (hashed string, ok bool) {
+			return token, len(token) == 30 && strings.HasPrefix(token, "hub_")
+		},
+	})
+	return keys, err
+}
+
+var _ = apikey.Options{
+	AcceptForeign: func(token string) (hashed string, ok bool) {
+		id, secret, found := strings.Cut(token, "|")
+		return secret, found && id != "" && len(secret) >= 40
+	},
+}
+
+type oldKey struct {
+	UserID, Name, Hash, Start string
+	CreatedAt, LastUsedAt     time.Time
+}
+
+var _ = func(ctx context.Context, keys *apikey.Service, oldKeys []oldKey, logger *slog.Logger) error {
+	var requests []apikey.ImportRequest
+	for _, k := range oldKeys {
+		requests = append(requests, apikey.ImportRequest{
+			Owner: lanyard.Owner{Subject: k.UserID}, Name: k.Name, Hash: k.Hash, Hint: k.Start,
+			Scopes: []string{"read"}, CreatedAt: k.CreatedAt, LastUsedAt: k.LastUsedAt,
+		})
+	}
+	results, err := keys.Import(ctx, requests)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		if r.Err != nil && !errors.Is(r.Err, lanyard.ErrExists) {
+			logger.WarnContext(ctx, "key was not imported", slog.String("name", oldKeys[i].Name), slog.Any("error", r.Err))
+		}
+	}
+	return nil
+}
+
+var _ = func(mux *http.ServeMux, keys *apikey.Service) {
+	mux.Handle("/hooks/github/secret-scanning", httpadapter.SecretScanning(keys, nil))
+}
+
+var _ = func(ctx context.Context, keys *apikey.Service, found string) error {
+	results, err := keys.ReportLeaks(ctx, []apikey.Leak{
+		{Token: lanyard.NewSecret(found), Source: "gitleaks", URL: "https://git.acme.example/app/config.yml"},
+	})
+	if err != nil {
+		return err
+	}
+	_ = results
+	err = keys.DeleteByToken(ctx, found)
+	return err
+}
+
+var _ = func(mail func(ctx context.Context, e lanyard.Event)) *apikey.Options {
+	return &apikey.Options{
+		OnEvent: func(ctx context.Context, e lanyard.Event) {
+			switch e.Action {
+			case apikey.ActionLeaked, apikey.ActionExpiring, apikey.ActionUsedAfterDelete:
+				mail(ctx, e)
+			}
+		},
+	}
+}
+
+var _ = func(ctx context.Context, keys *apikey.Service, st store.Store, logger *slog.Logger) {
+	for tick := time.NewTicker(time.Hour); ; {
+		if _, err := keys.Sweep(ctx, st); err != nil {
+			logger.WarnContext(ctx, "api keys were not swept", slog.Any("error", err))
+		}
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func TestStore(t *testing.T) {

@@ -192,15 +192,22 @@ func remoteHost(r *http.Request) string {
 	return host
 }
 
-// requestID returns the id a proxy gave the request, if it looks like one,
-// else a fresh one.
+// requestID returns the id a proxy gave the request, else a fresh one.
 func requestID(r *http.Request) string {
+	if id := givenRequestID(r); id != "" {
+		return id
+	}
+	return lanyard.NewID()
+}
+
+// givenRequestID returns the id a proxy gave the request, if it looks like one.
+func givenRequestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	plain := func(c rune) bool {
 		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
 	}
 	if len(id) < 8 || len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool { return !plain(c) }) {
-		return lanyard.NewID()
+		return ""
 	}
 	return id
 }

@@ -41,6 +41,7 @@ func actions() []string {
 	return []string{
 		profile.ActionCreated, profile.ActionUpdated, profile.ActionRefreshed, profile.ActionDeactivated, profile.ActionReactivated,
 		apikey.ActionCreated, apikey.ActionRenamed, apikey.ActionRotated, apikey.ActionDeleted, apikey.ActionUsedAfterDelete,
+		apikey.ActionImported, apikey.ActionLeaked, apikey.ActionExpiring,
 		providertoken.ActionCreated, providertoken.ActionUpdated, providertoken.ActionDeleted, providertoken.ActionVerified,
 		providertoken.ActionNeedsAttention, providertoken.ActionUsed,
 	}

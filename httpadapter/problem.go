@@ -114,6 +114,7 @@ func problemOf(err error) problem {
 		input    *lanyard.InputError
 		verified *providertoken.VerificationError
 		tooLarge *http.MaxBytesError
+		rate     *apikey.RateLimitError
 	)
 	switch {
 	case errors.As(err, &ready):
@@ -126,6 +127,8 @@ func problemOf(err error) problem {
 		return problem{Code: codeInvalidInput, Errors: fieldErrors(err)}
 	case errors.As(err, &tooLarge):
 		return problem{Code: codeTooLarge}
+	case errors.As(err, &rate):
+		return problem{Code: codeTooManyRequests, RetryAfter: rate.RetryAfter}
 	case errors.Is(err, errTwoAuthorizations):
 		return problem{Code: codeMalformed, Detail: errTwoAuthorizations.Error()}
 	case errors.Is(err, apikey.ErrIdempotencyMismatch):

@@ -1,7 +1,7 @@
 package httpadapter
 
 import (
-	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -55,6 +55,9 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 	}
 	return func(next http.Handler) http.Handler {
 		g := &keyGuard{keys: keys, scopes: o.Scopes, clientIP: clientIP, logger: logger, next: next}
+		var err error
+		g.need, err = keys.ScopeSet(o.Scopes...)
+		g.impossible = err != nil
 		if o.Else != nil {
 			g.others = o.Else(next)
 		}
@@ -65,10 +68,13 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 type keyGuard struct {
 	keys     *apikey.Service
 	scopes   []string
+	need     apikey.ScopeSet
 	clientIP func(*http.Request) string
 	logger   *slog.Logger
-	next     http.Handler
-	others   http.Handler // nil = 401
+
+	impossible bool // a scope is needed that no key has
+	next       http.Handler
+	others     http.Handler // nil = 401
 }
 
 func (g *keyGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -88,38 +94,47 @@ func (g *keyGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *keyGuard) check(w http.ResponseWriter, r *http.Request, token string) {
-	ctx := g.withRequest(r)
-	p, err := g.keys.Verify(ctx, token)
+	from := g.from(r)
+	p, err := g.keys.VerifyCall(r.Context(), token, apikey.Call{Scopes: g.need, From: from})
+	if err == nil && g.impossible {
+		err = lanyard.ErrForbidden
+	}
 	if err != nil {
-		answer := problemOf(err)
-		if answer.status() >= 500 {
-			g.logger.ErrorContext(ctx, "api key could not be verified", slog.Any("error", err))
-		}
-		g.refuse(w, r, answer)
+		g.explain(w, r, err)
 		return
 	}
-	for _, scope := range g.scopes {
-		if !p.HasScope(scope) {
-			// RFC 6750 section 3.1.
-			w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="`+strings.Join(g.scopes, " ")+`"`)
-			g.refuse(w, r, problem{Code: codeForbidden, Detail: "the key lacks a scope"})
-			return
-		}
-	}
-	r = r.WithContext(lanyard.WithPrincipal(ctx, p))
-	r.Header = maps.Clone(r.Header) // the caller's request stays as it was
-	r.Header.Del("Authorization")
-	g.next.ServeHTTP(w, r)
+	// The request and its context are one allocation, and the header two: it is
+	// copied, because the caller's request stays as it was.
+	guarded := &struct {
+		ctx     lanyard.CallContext
+		request http.Request
+	}{ctx: lanyard.CallContext{Context: r.Context(), Principal: p, Request: from}}
+	guarded.request = *r.WithContext(&guarded.ctx)
+	guarded.request.Header = maps.Clone(r.Header)
+	guarded.request.Header.Del("Authorization")
+	g.next.ServeHTTP(w, &guarded.request)
 }
 
-// withRequest returns r's context with where r comes from, unless that is
-// there.
-func (g *keyGuard) withRequest(r *http.Request) context.Context {
-	ctx := r.Context()
-	if lanyard.RequestFrom(ctx) != (lanyard.Request{}) {
-		return ctx
+// explain answers for a key that may not do this.
+func (g *keyGuard) explain(w http.ResponseWriter, r *http.Request, err error) {
+	answer := problemOf(err)
+	switch {
+	case answer.status() >= http.StatusInternalServerError:
+		g.logger.ErrorContext(r.Context(), "api key could not be verified", slog.Any("error", err))
+	case errors.Is(err, lanyard.ErrForbidden):
+		// RFC 6750 section 3.1.
+		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="`+strings.Join(g.scopes, " ")+`"`)
+		answer = problem{Code: codeForbidden, Detail: "the key lacks a scope"}
 	}
-	return lanyard.WithRequest(ctx, lanyard.Request{ID: requestID(r), IP: g.clientIP(r), UserAgent: r.UserAgent()})
+	g.refuse(w, r, answer)
+}
+
+// from is where r comes from: what its context says, or what the request does.
+func (g *keyGuard) from(r *http.Request) lanyard.Request {
+	if known := lanyard.RequestFrom(r.Context()); known != (lanyard.Request{}) {
+		return known
+	}
+	return lanyard.Request{ID: givenRequestID(r), IP: g.clientIP(r), UserAgent: r.UserAgent()}
 }
 
 func (g *keyGuard) refuse(w http.ResponseWriter, r *http.Request, p problem) {

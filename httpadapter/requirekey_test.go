@@ -296,6 +296,8 @@ func TestRequireKeySaysWhereFrom(t *testing.T) {
 			r.RemoteAddr = "192.0.2.1:1234"
 			guarded.ServeHTTP(httptest.NewRecorder(), r)
 		}
+		_, err := w.keys.Keys(t.Context(), ownerOf(ana)) // which stores what was noted
+		mustAPI(t, err)
 		events, err := w.store.Events(t.Context(), ownerOf(ana), store.EventCursor{}, 1)
 		mustAPI(t, err)
 		e := events[0]
@@ -324,6 +326,26 @@ func TestRequireKeyOfACallerWhoLeft(t *testing.T) {
 	}
 }
 
+// A key that is used too often gets 429 and when to come back, never 401.
+func TestRequireKeyRate(t *testing.T) {
+	t.Parallel()
+	keys, err := apikey.NewService(memory.New(), &apikey.Options{Rate: 0.1, Burst: 1})
+	mustAPI(t, err)
+	t.Cleanup(func() { mustAPI(t, keys.Close(context.Background())) })
+	made, err := keys.Create(t.Context(), ownerOf(ana), apikey.CreateRequest{Name: "ci"})
+	mustAPI(t, err)
+	guarded := httpadapter.RequireKey(keys, nil)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, want := range []int{http.StatusOK, http.StatusTooManyRequests} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api", nil)
+		r.Header.Set("Authorization", "Bearer "+made.Secret.Reveal())
+		out := httptest.NewRecorder()
+		guarded.ServeHTTP(out, r)
+		if after := out.Header().Get("Retry-After"); out.Code != want || want == http.StatusTooManyRequests && after != "10" {
+			t.Errorf("GET /api = %d with Retry-After %q, want %d and 10 for a refusal", out.Code, after, want)
+		}
+	}
+}
+
 func BenchmarkRequireKey(b *testing.B) {
 	st := memory.New()
 	keys, err := apikey.NewService(st, nil)
@@ -332,10 +354,17 @@ func BenchmarkRequireKey(b *testing.B) {
 	made, err := keys.Create(b.Context(), ownerOf(ana), apikey.CreateRequest{Name: "bench"})
 	mustAPI(b, err)
 	h := httpadapter.RequireKey(keys, nil)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	for name, token := range map[string]string{"good": made.Secret.Reveal(), "malformed": "lyd_x"} {
+	bare := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	for name, bench := range map[string]struct {
+		h     http.Handler
+		token string
+	}{"bare": {bare, made.Secret.Reveal()}, "good": {h, made.Secret.Reveal()}, "malformed": {h, "lyd_x"}} {
 		b.Run(name, func(b *testing.B) {
+			h, token := bench.h, bench.token
 			r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/api", nil)
 			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("User-Agent", "curl/8")
+			r.Header.Set("Accept", "*/*")
 			out := httptest.NewRecorder()
 			b.ReportAllocs()
 			for b.Loop() {

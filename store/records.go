@@ -50,9 +50,10 @@ type APIKey struct {
 	ExpiresAt time.Time // zero = never
 	DeletedAt time.Time // zero = live
 
-	RotatedFrom  string // the id of the key this one replaces; "" = none
-	CreateToken  []byte // unique for the owner where not empty
-	CreateDigest []byte // what was asked for with CreateToken
+	RotatedFrom  string    // the id of the key this one replaces; "" = none
+	RotatedAt    time.Time // when another key took its place; zero = none did
+	CreateToken  []byte    // unique for the owner where not empty
+	CreateDigest []byte    // what was asked for with CreateToken
 
 	KeyUsage // kept apart, see RecordKeyUse
 }

@@ -70,6 +70,7 @@ func (k APIKey) Validate() error {
 	}
 	c.time("created_at", k.CreatedAt)
 	c.time("expires_at", k.ExpiresAt)
+	c.time("rotated_at", k.RotatedAt)
 	c.time("deleted_at", k.DeletedAt)
 	return c.err
 }

@@ -43,6 +43,7 @@ func commands() []command {
 		{"keys show", "ID", "Say whose API key that is, by its public id", prepareKeysShow},
 		{"keys delete", "ID", "Delete an API key by its public id, for good", prepareKeysDelete},
 		{"keys delete-before", "TIME", "Delete all API keys made before a time, as after a restore", prepareKeysDeleteBefore},
+		{"keys sign", "TIME", "Sign the rows of API keys made before a time, at which the host had no key service; -dry-run first", prepareKeysSign},
 		{"purge", "", "Remove history, tombstones and usage that are older than they have to be", preparePurge},
 		{"doctor", "", "Look for what is wrong", prepareDoctor},
 	}

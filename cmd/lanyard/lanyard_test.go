@@ -186,6 +186,8 @@ func TestCalledTheWrongWay(t *testing.T) {
 		{"rewrap", "-database", none, "-keyring", none, "-vault", "k", "-to", "other"}, {"rewrap", "-database", none, "-keyring", none, "-to", "keyring"},
 		{"keys", "show", "-database", none}, {"keys", "delete", "-database", none, "a", "b"},
 		{"keys", "delete-before", "-database", none, "yesterday"}, {"keys", "delete-before", "-database", none, "2999-01-01T00:00:00Z"},
+		{"keys", "sign", "-database", none, "2026-01-01T00:00:00Z"}, {"keys", "sign", "-database", none, "-keyring", none}, {"keys", "sign", "-database", none, "-keyring", none, "soon"},
+		{"keys", "sign", "-database", none, "-keyring", none, "2999-01-01T00:00:00Z"}, {"keys", "sign", "-database", none, "-keyring", none, "-history-since", "2999-01-01T00:00:00Z", "2026-01-01T00:00:00Z"},
 		{"purge", "-database", none}, {"purge", "-database", none, "-events", "0d"}, {"purge", "-database", none, "-events", "-1d"}, {"purge", "-database", none, "-events", "-36h"},
 		{"purge", "-database", none, "-events", "soon"}, {"purge", "-database", none, "-events", "99999999999d"}, {"doctor"},
 	} {
@@ -523,7 +525,7 @@ func TestSaysNoSecret(t *testing.T) {
 	var all strings.Builder
 	for _, args := range [][]string{
 		{"keyring", "list", "-keyring", s.keyring}, {"keyring", "rotate", "-keyring", s.keyring}, {"doctor", "-database", s.database, "-keyring", s.keyring},
-		{"rewrap", "-database", s.database, "-keyring", s.keyring}, {"keys", "show", "-database", s.database, s.keys[0].Key.ID},
+		{"rewrap", "-database", s.database, "-keyring", s.keyring}, {"keys", "sign", "-database", s.database, "-keyring", s.keyring, "2026-01-01T00:00:00Z"}, {"keys", "show", "-database", s.database, s.keys[0].Key.ID},
 		{"keys", "delete", "-database", s.database, s.keys[0].Key.ID}, {"doctor", "-database", s.database},
 	} {
 		got := call(t, args...)

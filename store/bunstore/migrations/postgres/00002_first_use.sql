@@ -9,4 +9,7 @@ ALTER TABLE lanyard_api_key_usage
     ADD COLUMN last_used_from  text,
     ADD COLUMN last_from_at    bigint;
 
+-- When a key was rotated; NULL is never.
+ALTER TABLE lanyard_api_keys ADD COLUMN rotated_at bigint;
+
 INSERT INTO lanyard_schema (version, min_reader) VALUES (2, 1);

@@ -1,0 +1,53 @@
+package apikey
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
+)
+
+// maxForeign is the longest token that Options.AcceptForeign is asked about, in
+// bytes.
+const maxForeign = 512
+
+// foreignHash returns the hash a token of an earlier system was imported with,
+// if it has the form of one.
+//
+// Options.AcceptForeign says which part was hashed and never what the hash is:
+// who has read a hash somewhere cannot present it as a token.
+func (s *Service) foreignHash(token string) (hash [sha256.Size]byte, ok bool) {
+	if s.foreign == nil || token == "" || len(token) > maxForeign {
+		return hash, false
+	}
+	hashed, ok := s.foreign(token)
+	if !ok || hashed == "" {
+		return hash, false
+	}
+	return sha256.Sum256([]byte(hashed)), true
+}
+
+// rowOf returns the row of the key that token names, a tombstone too, and
+// lanyard.ErrNotFound where there is none. Nothing of the row is authenticated.
+func (s *Service) rowOf(ctx context.Context, token string) (store.APIKey, error) {
+	var hash [sha256.Size]byte
+	if t, ok := parseToken(token, s.accepts); ok {
+		hash = t.hash()
+	} else if hash, ok = s.foreignHash(token); !ok {
+		return store.APIKey{}, lanyard.ErrNotFound
+	}
+	row, err := s.store.APIKeyByHash(ctx, hash[:])
+	switch {
+	case errors.Is(err, lanyard.ErrNotFound):
+		return store.APIKey{}, lanyard.ErrNotFound
+	case err != nil:
+		return store.APIKey{}, unavailable(err)
+	case subtle.ConstantTimeCompare(row.Key.Hash, hash[:]) != 1:
+		s.alarm(ctx, row.Key.ID)
+		return store.APIKey{}, lanyard.ErrNotFound
+	}
+	return row.Key, nil
+}

@@ -1,0 +1,55 @@
+package apikey
+
+import (
+	"crypto/sha256"
+	"sync/atomic"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
+)
+
+// verdict is what one read of the store says of a token: whose key it is and
+// whether it is good. It never changes; what the next read says takes its
+// place. Of its size depends how many keys fit into memory.
+type verdict struct {
+	next atomic.Pointer[verdict] // in the verdicts' chain
+
+	hash  [sha256.Size]byte
+	read  int64 // when the store was asked
+	epoch int64 // of the owner's shard, in the snapshot that was read
+	shard uint8
+
+	deleted, deactivated, rotated bool
+
+	expires int64 // in microseconds of Unix time; 0 = never
+	mask    uint64
+	id      string
+	name    string // for the history
+	owner   lanyard.Owner
+	scopes  []string
+
+	marked atomic.Int64 // when its use was noted last
+	state  *keyState    // what outlives this verdict
+}
+
+// keyState is what a process keeps of a key for as long as it has a verdict on
+// it, whichever that is.
+type keyState struct {
+	use  use
+	rate limiter // of Options.Rate
+}
+
+// newVerdict returns what row says. read is when it was asked for.
+func (s *Service) newVerdict(hash [sha256.Size]byte, row store.KeyLookup, read int64) *verdict {
+	k := row.Key
+	v := &verdict{
+		hash: hash, read: read, epoch: row.Epoch, shard: uint8(store.Shard(k.Owner)),
+		deleted: !k.DeletedAt.IsZero(), deactivated: row.Owner.Deactivated(), rotated: !k.RotatedAt.IsZero(),
+		id: k.ID, name: k.Name, owner: k.Owner, scopes: k.Scopes, mask: s.offered.mask(k.Scopes),
+	}
+	if !k.ExpiresAt.IsZero() {
+		v.expires = k.ExpiresAt.UnixMicro()
+	}
+	v.marked.Store(-int64(markEvery)) // never
+	return v
+}
