@@ -544,14 +544,14 @@ func TestFloodOfKeys(t *testing.T) {
 	})
 }
 
-// A million tokens that look right and are none cost a read each and no memory,
+// Tokens that look right and are none cost a read each and no memory,
 // and drive out nothing.
 func TestFloodOfUnknownTokens(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, &apikey.Options{MaxStale: time.Hour})
 	_, token := b.create(t, ana, apikey.CreateRequest{})
 	b.wantGood(t, "before", token)
-	const flood = 100_000
+	const flood = 20_000
 	for i := range flood {
 		if _, err := b.Verify(t.Context(), resum(fmt.Sprintf("lyd_%010d%030d", i, i))); !errors.Is(err, lanyard.ErrUnauthenticated) {
 			t.Fatalf("Verify() = %v, want ErrUnauthenticated", err)
