@@ -280,6 +280,7 @@ func TestReadsAreShared(t *testing.T) {
 		p := newPair(t)
 		_, token := p.here.create(t, ana, apikey.CreateRequest{})
 		answer := make(chan struct{})
+		p.there.store.punctual = true
 		p.there.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
 			<-answer
 			return row, err
@@ -488,6 +489,25 @@ func TestFailuresAreNotCached(t *testing.T) {
 			t.Errorf("%d reads of the store, want 5", n)
 		}
 	})
+}
+
+// Of a key that is gone nothing is kept.
+func TestErasedKeysAreForgotten(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{MaxStale: time.Hour})
+	_, token := b.create(t, ana, apikey.CreateRequest{})
+	b.wantGood(t, "before", token)
+	e := lanyard.NewEvent(t.Context(), start, lanyard.Owner{Tenant: ana.Tenant}, "owner.erased", "")
+	if err := b.memory.Erase(t.Context(), ana, e); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.wantRefused(t, "of an erased owner", token)
+	if n := b.Cached(); n != 0 {
+		t.Errorf("%d keys in the cache, want none", n)
+	}
 }
 
 // A store that panics on a goroutine of ours does not end the process.
