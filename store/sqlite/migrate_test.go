@@ -223,6 +223,13 @@ func TestOpenHoldsTheOldestReader(t *testing.T) {
 	if !errors.Is(err, lanyard.ErrUnavailable) {
 		t.Errorf("Open of tables beyond us = %v, want ErrUnavailable", err)
 	}
+	if _, err := st.APIKeyByHash(t.Context(), k.Hash); err != nil {
+		t.Errorf("APIKeyByHash of who opened it before = %v", err)
+	}
+	k.DeletedAt = now
+	if err := st.DeleteAPIKey(t.Context(), k, event(k)); err != nil {
+		t.Errorf("DeleteAPIKey of who opened it before = %v", err)
+	}
 	// A later migration that asks for less takes nothing back.
 	execute(t, db, `INSERT INTO lanyard_schema (version, min_reader) VALUES (9, 1)`)
 	if _, err := sqlite.Open(t.Context(), path, nil); !errors.As(err, &schema) {
