@@ -217,8 +217,8 @@ func TestOpenHoldsTheOldestReader(t *testing.T) {
 	execute(t, db, `INSERT INTO lanyard_schema (version, min_reader) VALUES (8, 8)`)
 	_, err = sqlite.Open(t.Context(), path, nil)
 	var schema *bunstore.SchemaError
-	if !errors.As(err, &schema) || schema.MinReader != 8 || schema.Library != 2 {
-		t.Errorf("Open of tables beyond us = %v, want a SchemaError with 8 and 2", err)
+	if !errors.As(err, &schema) || schema.MinReader != 8 || schema.Library != 3 {
+		t.Errorf("Open of tables beyond us = %v, want a SchemaError with 8 and 3", err)
 	}
 	if !errors.Is(err, lanyard.ErrUnavailable) {
 		t.Errorf("Open of tables beyond us = %v, want ErrUnavailable", err)
