@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -85,18 +86,21 @@ func sideBySide(t *testing.T, old *oldLibrary, open func() migratable) {
 		t.Errorf("APIKeys of older tables = %v, want ErrNotMigrated", err)
 	}
 
-	ran, stop, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			old.run(t)
-			select {
-			case ran <- struct{}{}:
-			case <-stop:
-				return
+	ran, stop := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		one := old.another(t)
+		wg.Go(func() {
+			for {
+				one.run(t)
+				select {
+				case ran <- struct{}{}:
+				case <-stop:
+					return
+				}
 			}
-		}
-	}()
+		})
+	}
 	<-ran
 	if err := st.Migrate(ctx); err != nil {
 		t.Errorf("Migrate beside an older library = %v", err)
@@ -112,7 +116,7 @@ func sideBySide(t *testing.T, old *oldLibrary, open func() migratable) {
 		<-ran
 	}
 	close(stop)
-	<-done
+	wg.Wait()
 	usesOfBoth(t, old, st)
 }
 
@@ -157,6 +161,7 @@ func usesOfBoth(t *testing.T, old *oldLibrary, st store.Store) {
 
 // oldLibrary is a library of migration 1: the statements that one sent once.
 type oldLibrary struct {
+	db        *sql.DB
 	begin     string
 	conn      *sql.Conn
 	verify    *sql.Stmt // prepared once, as a library does
@@ -183,11 +188,18 @@ func newOldLibrary(t *testing.T, db *sql.DB, dialect goose.Dialect, files fs.FS,
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := db.Conn(t.Context())
+	o := &oldLibrary{db: db, begin: "BEGIN", recording: strings.Split(string(text), "\n")}
+	return o.another(t)
+}
+
+// another is another process with that library.
+func (o *oldLibrary) another(t *testing.T) *oldLibrary {
+	t.Helper()
+	conn, err := o.db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &oldLibrary{begin: "BEGIN", conn: conn, recording: strings.Split(string(text), "\n")}
+	return &oldLibrary{db: o.db, begin: o.begin, conn: conn, recording: o.recording}
 }
 
 // run does all that is written down, for an owner of its own who is erased in
