@@ -62,7 +62,11 @@ func (s *Store) DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.
 // found before and looked at again in it.
 func (s *Store) buryKeys(ctx context.Context, candidates *bun.SelectQuery, at time.Time, event func(store.APIKey) lanyard.Event) (deleted, found int, err error) {
 	var rows []apiKeyRow
-	err = candidates.Model(&rows).Column("id", "shard").Where("deleted_at IS NULL").OrderExpr("id").Scan(ctx)
+	// In the order of an index of live keys: by their ids, all that were deleted
+	// before would be read again for each batch.
+	err = candidates.Model(&rows).Column("id", "shard").Where("deleted_at IS NULL").
+		OrderExpr("tenant, subject, created_at DESC NULLS LAST, id").
+		Scan(ctx)
 	if err != nil || len(rows) == 0 {
 		return 0, 0, err
 	}

@@ -15,6 +15,12 @@ import (
 	"github.com/aichub/lanyard/store/postgres"
 )
 
+// These want a server and a quiet machine:
+//
+//	scripts/postgres run go test -run '^$' -bench . -benchtime 20000x ./store/postgres
+//
+// Filling in a million keys takes a minute or more.
+
 // What a call costs does not grow with the table: the median of each with a
 // thousand keys, a hundred thousand and a million, asked in turn so that a busy
 // machine is as busy for all, and the last by the first.

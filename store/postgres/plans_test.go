@@ -103,7 +103,10 @@ func TestPlans(t *testing.T) {
 		}},
 		{"AllProviderTokens", "lanyard_provider_tokens_pkey", func(ctx context.Context) error { _, err := st.AllProviderTokens(ctx, "t5", 100); return err }},
 		{"AllOwnerKeys", "lanyard_owner_keys_pkey", func(ctx context.Context) error { _, err := st.AllOwnerKeys(ctx, "ok5", 100); return err }},
-		{"DeleteAPIKeysCreatedBefore", "lanyard_api_keys_pkey", func(ctx context.Context) error {
+		{"RewrapOwnerKey", "lanyard_owner_keys_", func(ctx context.Context) error {
+			return st.RewrapOwnerKey(ctx, store.OwnerKey{ID: "ok2001", Owner: owner, Version: 1, Secrets: "keyring", KeyVersion: "v2", Wrapped: []byte{1}})
+		}},
+		{"DeleteAPIKeysCreatedBefore", "lanyard_api_keys_owner lanyard_api_keys_pkey", func(ctx context.Context) error {
 			_, err := st.DeleteAPIKeysCreatedBefore(ctx, now.AddDate(0, 0, 1), now, 2, of)
 			return err
 		}},
