@@ -51,14 +51,11 @@ func TestCancelledAtEachStep(t *testing.T) { //nolint:tparallel // counts gorout
 // cancelledAt cancels a call at its nth step and reports whether it had one.
 func cancelledAt(t *testing.T, c change, n int, h *host, s *steps, l *ledger) bool {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(ours(t.Context()))
 	defer cancel()
-	do, err := c.prepare(t.Context(), h, l, newOwner())
-	if err != nil {
-		t.Fatalf("prepare %s: %v", c.name, err)
-	}
+	do := c.mustCall(t, h, l)
 	at := s.nth(n, func(context.Context) error { cancel(); return nil })
-	err = do(ctx)
+	err := do(ctx)
 	s.at(nil)
 	if at() == (step{}) {
 		if err != nil {

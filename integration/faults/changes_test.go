@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"testing"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/profile"
 	"github.com/aichub/lanyard/providertoken"
 )
@@ -115,6 +117,12 @@ var changes = []change{
 	}},
 }
 
+// sealFirst makes somebody's owner key, which is a change of its own.
+func sealFirst(ctx context.Context, h *host, owner lanyard.Owner) error {
+	_, err := h.sealer.Seal(ctx, crypto.Binding{Purpose: "test", Owner: owner}, lanyard.NewSecret("x"))
+	return err
+}
+
 // changeNamed returns one of changes.
 func changeNamed(name string) (change, error) {
 	for _, c := range changes {
@@ -123,6 +131,16 @@ func changeNamed(name string) (change, error) {
 		}
 	}
 	return change{}, fmt.Errorf("there is no change %q", name)
+}
+
+// mustCall prepares a change for somebody new.
+func (c change) mustCall(t testing.TB, h *host, l *ledger) call {
+	t.Helper()
+	do, err := c.prepare(t.Context(), h, l, newOwner())
+	if err != nil {
+		t.Fatalf("prepare %s: %v", c.name, err)
+	}
+	return do
 }
 
 // settled forgives an error that says the change was made before.

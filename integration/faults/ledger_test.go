@@ -58,7 +58,7 @@ func (l *ledger) hear(_ context.Context, e lanyard.Event) {
 // in time, and an error is one of lanyard's.
 func (l *ledger) call(ctx context.Context, t testing.TB, what string, limit time.Duration, do func(context.Context) error) error {
 	t.Helper()
-	limited, cancel := context.WithTimeout(ctx, limit)
+	limited, cancel := context.WithTimeout(ours(ctx), limit)
 	defer cancel()
 	began := time.Now()
 	err := do(limited)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
 	"github.com/aichub/lanyard/integration/servers"
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // some of the proxy's parts log to everybody
 	code := m.Run()
 	err := servers.Stop()
 	if code == 0 {

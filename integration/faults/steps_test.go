@@ -31,8 +31,16 @@ func (s *steps) at(hook func(ctx context.Context, at step) error) {
 	s.hook = hook
 }
 
-// nth makes act run at the nth step from now, and returns which it was, if it
-// came.
+// ours marks a call, so that its steps can be told from those of what goes on in
+// the background.
+func ours(ctx context.Context) context.Context { return context.WithValue(ctx, oursKey{}, true) }
+
+func isOurs(ctx context.Context) bool { return ctx.Value(oursKey{}) != nil }
+
+type oursKey struct{}
+
+// nth makes act run at the nth step of our call from now, and returns which it
+// was, if it came.
 func (s *steps) nth(n int, act func(context.Context) error) (came func() step) {
 	var (
 		mu   sync.Mutex
@@ -40,6 +48,9 @@ func (s *steps) nth(n int, act func(context.Context) error) (came func() step) {
 		at   step
 	)
 	s.at(func(ctx context.Context, step step) error {
+		if !isOurs(ctx) {
+			return nil
+		}
 		mu.Lock()
 		seen++
 		now := seen == n
