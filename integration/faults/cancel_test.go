@@ -53,7 +53,7 @@ func cancelledAt(t *testing.T, c change, n int, h *host, s *steps, l *ledger) bo
 	t.Helper()
 	ctx, cancel := context.WithCancel(ours(t.Context()))
 	defer cancel()
-	do := c.mustCall(t, h, l)
+	do := c.by(t, h, l, newOwner())
 	at := s.nth(n, func(context.Context) error { cancel(); return nil })
 	err := do(ctx)
 	s.at(nil)

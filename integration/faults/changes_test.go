@@ -3,7 +3,7 @@ package faults_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/aichub/lanyard"
@@ -17,9 +17,12 @@ import (
 type change struct {
 	name string
 
-	// prepare makes what the call needs and returns the call. Called again after
-	// an answer that was lost, the call does what is still to do.
-	prepare func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error)
+	// need makes what the call changes and returns its id; nil = nothing.
+	need func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (id string, err error)
+
+	// do makes the call. Made again after an answer that was lost, it does what
+	// is still to do.
+	do func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner, id string) error
 }
 
 type call func(ctx context.Context) error
@@ -30,117 +33,91 @@ func newOwner() lanyard.Owner { return lanyard.Owner{Tenant: lanyard.NewID(), Su
 
 // changes are all of them.
 var changes = []change{
-	{"apikey.Create", func(_ context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error) {
-		r := apikey.CreateRequest{Name: "one", IdempotencyKey: "form"}
-		return func(ctx context.Context) error { return createKey(ctx, h, l, owner, r) }, nil
+	{"apikey.Create", nil, func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner, _ string) error {
+		return createKey(ctx, h, l, owner, apikey.CreateRequest{Name: "one", IdempotencyKey: "form"})
 	}},
-	{"apikey.Create without an idempotency key", func(_ context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error) {
-		return func(ctx context.Context) error { return createKey(ctx, h, l, owner, apikey.CreateRequest{Name: "any"}) }, nil
+	{"apikey.Create without an idempotency key", nil, func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner, _ string) error {
+		return createKey(ctx, h, l, owner, apikey.CreateRequest{Name: "any"})
 	}},
-	{"apikey.Rename", func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error) {
-		k, err := firstKey(ctx, h, l, owner)
-		return func(ctx context.Context) error {
-			_, err := h.keys.Rename(ctx, owner, k.ID, 0, "renamed")
-			return err
-		}, err
+	{"apikey.Rename", firstKey, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, id string) error {
+		_, err := h.keys.Rename(ctx, owner, id, 0, "renamed")
+		return err
 	}},
-	{"apikey.Rotate", func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error) {
-		k, err := firstKey(ctx, h, l, owner)
-		return func(ctx context.Context) error { return rotateKey(ctx, h, l, owner, k.ID) }, err
+	{"apikey.Rotate", firstKey, rotateKey},
+	{"apikey.Delete", firstKey, deleteKey},
+	{"providertoken.Create", nil, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, _ string) error {
+		_, err := connect(ctx, h, nil, owner)
+		return settled(err, lanyard.ErrExists)
 	}},
-	{"apikey.Delete", func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error) {
-		k, err := firstKey(ctx, h, l, owner)
-		return func(ctx context.Context) error { return deleteKey(ctx, h, l, owner, k.ID) }, err
-	}},
-	{"providertoken.Create", func(_ context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		return func(ctx context.Context) error {
-			_, err := h.tokens.Create(ctx, owner, connectRequest("work"))
-			return settled(err, lanyard.ErrExists)
-		}, nil
-	}},
-	{"providertoken.Update", func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		c, err := h.tokens.Create(ctx, owner, connectRequest("work"))
+	{"providertoken.Update", connect, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, id string) error {
 		label := "other"
-		return func(ctx context.Context) error {
-			_, err := h.tokens.Update(ctx, owner, c.ID, providertoken.UpdateRequest{
-				Label: &label, Secrets: map[string]lanyard.Secret{"token": lanyard.NewSecret(newSecret)},
-			})
-			return err
-		}, err
+		_, err := h.tokens.Update(ctx, owner, id, providertoken.UpdateRequest{
+			Label: &label, Secrets: map[string]lanyard.Secret{"token": lanyard.NewSecret(newSecret)},
+		})
+		return err
 	}},
-	{"providertoken.Verify", func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		c, err := h.tokens.Create(ctx, owner, connectRequest("work"))
-		return func(ctx context.Context) error {
-			_, err := h.tokens.Verify(ctx, owner, c.ID)
-			return err
-		}, err
+	{"providertoken.Verify", connect, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, id string) error {
+		_, err := h.tokens.Verify(ctx, owner, id)
+		return err
 	}},
-	{"providertoken.Delete", func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		c, err := h.tokens.Create(ctx, owner, connectRequest("work"))
-		return func(ctx context.Context) error {
-			return settled(h.tokens.Delete(ctx, owner, c.ID, 0), lanyard.ErrNotFound)
-		}, err
+	{"providertoken.Delete", connect, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, id string) error {
+		return settled(h.tokens.Delete(ctx, owner, id, 0), lanyard.ErrNotFound)
 	}},
-	{"profile.Seen", func(_ context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		return func(ctx context.Context) error {
-			_, err := h.profiles.Seen(ctx, lanyard.Principal{Owner: owner, GivenName: "Ana"})
-			return err
-		}, nil
+	{"profile.Seen", nil, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, _ string) error {
+		_, err := signIn(ctx, h, nil, owner)
+		return err
 	}},
-	{"profile.Update", func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		_, err := h.profiles.Seen(ctx, lanyard.Principal{Owner: owner, GivenName: "Ana"})
-		return func(ctx context.Context) error {
-			_, err := h.profiles.Update(ctx, owner, 0, profile.Update{GivenName: profile.Set("Anita")})
-			return err
-		}, err
+	{"profile.Update", signIn, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, _ string) error {
+		_, err := h.profiles.Update(ctx, owner, 0, profile.Update{GivenName: profile.Set("Anita")})
+		return err
 	}},
-	{"profile.Deactivate", func(_ context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		return func(ctx context.Context) error { return h.profiles.Deactivate(ctx, owner) }, nil
+	{"profile.Deactivate", nil, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, _ string) error {
+		return h.profiles.Deactivate(ctx, owner)
 	}},
-	{"profile.Reactivate", func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (call, error) {
-		err := h.profiles.Deactivate(ctx, owner)
-		return func(ctx context.Context) error { return h.profiles.Reactivate(ctx, owner) }, err
+	{"profile.Reactivate", func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (string, error) {
+		return "", h.profiles.Deactivate(ctx, owner)
+	}, func(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner, _ string) error {
+		return h.profiles.Reactivate(ctx, owner)
 	}},
-	{"profile.Erase", func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (call, error) {
-		k, err := firstKey(ctx, h, l, owner)
-		if err == nil {
-			_, err = h.tokens.Create(ctx, owner, connectRequest("work"))
-		}
-		if err == nil {
-			_, err = h.profiles.Seen(ctx, lanyard.Principal{Owner: owner, GivenName: "Ana"})
-		}
-		return func(ctx context.Context) error {
-			err := h.profiles.Erase(ctx, owner)
-			l.ends(k.ID, err)
-			return err
-		}, err
+	{"profile.Erase", func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (string, error) {
+		id, err1 := firstKey(ctx, h, l, owner)
+		_, err2 := connect(ctx, h, l, owner)
+		_, err3 := signIn(ctx, h, l, owner)
+		return id, errors.Join(err1, err2, err3)
+	}, func(ctx context.Context, h *host, l *ledger, owner lanyard.Owner, id string) error {
+		err := h.profiles.Erase(ctx, owner)
+		l.ends(id, err)
+		return err
 	}},
+}
+
+// changeNamed returns one of changes.
+func changeNamed(name string) change {
+	return changes[slices.IndexFunc(changes, func(c change) bool { return c.name == name })]
+}
+
+// needed makes what the call changes.
+func (c change) needed(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (id string, err error) {
+	if c.need == nil {
+		return "", nil
+	}
+	return c.need(ctx, h, l, owner)
+}
+
+// by returns the call, made by owner for what he has now.
+func (c change) by(t testing.TB, h *host, l *ledger, owner lanyard.Owner) call {
+	t.Helper()
+	id, err := c.needed(t.Context(), h, l, owner)
+	if err != nil {
+		t.Fatalf("prepare %s: %v", c.name, err)
+	}
+	return func(ctx context.Context) error { return c.do(ctx, h, l, owner, id) }
 }
 
 // sealFirst makes somebody's owner key, which is a change of its own.
 func sealFirst(ctx context.Context, h *host, owner lanyard.Owner) error {
 	_, err := h.sealer.Seal(ctx, crypto.Binding{Purpose: "test", Owner: owner}, lanyard.NewSecret("x"))
 	return err
-}
-
-// changeNamed returns one of changes.
-func changeNamed(name string) (change, error) {
-	for _, c := range changes {
-		if c.name == name {
-			return c, nil
-		}
-	}
-	return change{}, fmt.Errorf("there is no change %q", name)
-}
-
-// mustCall prepares a change for somebody new.
-func (c change) mustCall(t testing.TB, h *host, l *ledger) call {
-	t.Helper()
-	do, err := c.prepare(t.Context(), h, l, newOwner())
-	if err != nil {
-		t.Fatalf("prepare %s: %v", c.name, err)
-	}
-	return do
 }
 
 // settled forgives an error that says the change was made before.
@@ -159,15 +136,15 @@ func createKey(ctx context.Context, h *host, l *ledger, owner lanyard.Owner, r a
 	return err
 }
 
-// firstKey makes a key that was used, so that its row is known and its MAC was
+// firstKey makes a key and uses it, so that its row is known and its MAC was
 // looked at.
-func firstKey(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (apikey.Key, error) {
+func firstKey(ctx context.Context, h *host, l *ledger, owner lanyard.Owner) (id string, err error) {
 	created, err := h.keys.Create(ctx, owner, apikey.CreateRequest{Name: "first"})
 	if err == nil {
 		l.gave(owner, created.Key, created.Secret)
 		_, err = h.keys.Verify(ctx, created.Secret.Reveal())
 	}
-	return created.Key, err
+	return created.Key.ID, err
 }
 
 // rotateKey rotates a key without grace. One that was rotated before, with the
@@ -185,4 +162,14 @@ func deleteKey(ctx context.Context, h *host, l *ledger, owner lanyard.Owner, id 
 	err := h.keys.Delete(ctx, owner, id, 0)
 	l.ends(id, err)
 	return settled(err, lanyard.ErrNotFound)
+}
+
+func connect(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (id string, err error) {
+	c, err := h.tokens.Create(ctx, owner, connectRequest("work"))
+	return c.ID, err
+}
+
+func signIn(ctx context.Context, h *host, _ *ledger, owner lanyard.Owner) (id string, err error) {
+	_, err = h.profiles.Seen(ctx, lanyard.Principal{Owner: owner, GivenName: "Ana"})
+	return "", err
 }

@@ -65,10 +65,7 @@ func loseCommits(t *testing.T, ail func(*testing.T, *line), judge func(t *testin
 	db := p.beside(t)
 	for _, c := range changes {
 		owner := newOwner()
-		do, err := c.prepare(t.Context(), h, l, owner)
-		if err != nil {
-			t.Fatalf("prepare %s: %v", c.name, err)
-		}
+		do := c.by(t, h, l, owner)
 		if strings.HasPrefix(c.name, "providertoken") { // whose owner key is another change
 			if err := sealFirst(t.Context(), h, owner); err != nil {
 				t.Fatal(err)
@@ -86,7 +83,7 @@ func loseCommits(t *testing.T, ail func(*testing.T, *line), judge func(t *testin
 			}
 			return nil
 		})
-		err = l.call(t.Context(), t, c.name, 5*time.Second, do)
+		err := l.call(t.Context(), t, c.name, 5*time.Second, do)
 		s.at(nil)
 		line.heal()
 		if !lost.Load() {
@@ -122,10 +119,7 @@ func TestDownAfterCommit(t *testing.T) {
 	}
 	for _, c := range changes {
 		owner := newOwner()
-		do, err := c.prepare(t.Context(), h, l, owner)
-		if err != nil {
-			t.Fatalf("prepare %s: %v", c.name, err)
-		}
+		do := c.by(t, h, l, owner)
 		var once sync.Once
 		s.at(func(ctx context.Context, at step) error {
 			if at == (step{"before", "COMMIT"}) && isOurs(ctx) {
@@ -133,7 +127,7 @@ func TestDownAfterCommit(t *testing.T) {
 			}
 			return nil
 		})
-		err = l.call(t.Context(), t, c.name, 300*time.Millisecond, do)
+		err := l.call(t.Context(), t, c.name, 300*time.Millisecond, do)
 		s.at(nil)
 		line.heal()
 		if !errors.Is(err, lanyard.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
@@ -167,11 +161,11 @@ func TestBlackHole(t *testing.T) {
 	l := newLedger()
 	h, s := through.stepped(t, l.hear)
 	h.pool.SetMaxOpenConns(1)
-	k, err := firstKey(t.Context(), h, l, newOwner())
+	id, err := firstKey(t.Context(), h, l, newOwner())
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner := l.issued[k.ID].owner
+	owner := l.issued[id].owner
 	reads := []struct {
 		name string
 		do   call
@@ -181,10 +175,7 @@ func TestBlackHole(t *testing.T) {
 		{"profile.Check", h.profiles.Check},
 	}
 	for _, c := range changes {
-		do, err := c.prepare(t.Context(), h, l, newOwner())
-		if err != nil {
-			t.Fatalf("prepare %s: %v", c.name, err)
-		}
+		do := c.by(t, h, l, newOwner())
 		reads = append(reads, struct {
 			name string
 			do   call
@@ -250,7 +241,7 @@ func TestSlowLine(t *testing.T) {
 		running.Go(func() {
 			if i%4 == 0 {
 				_ = l.call(t.Context(), t, "apikey.Create on a slow line", 3*time.Second, func(ctx context.Context) error {
-					return changes[1].mustCall(t, h, l)(ctx)
+					return changes[1].by(t, h, l, newOwner())(ctx)
 				})
 				return
 			}

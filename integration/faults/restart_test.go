@@ -35,8 +35,8 @@ func TestServerStopsInTransaction(t *testing.T) {
 	h, s := p.stepped(t, l.hear)
 	for _, mode := range []servers.Mode{servers.Fast, servers.Immediate} {
 		for _, at := range []step{{"before", "INSERT lanyard_events"}, {"before", "COMMIT"}, {"after", "COMMIT"}} {
-			c := changes[3] // apikey.Rotate: two rows and an event
-			do := c.mustCall(t, h, l)
+			c := changeNamed("apikey.Rotate") // two rows and an event
+			do := c.by(t, h, l, newOwner())
 			var once sync.Once
 			s.at(func(ctx context.Context, now step) error {
 				if now == at && isOurs(ctx) {
