@@ -22,7 +22,7 @@ const (
 )
 
 // children are what the other processes do.
-var children = map[string]func(ctx context.Context, order string) error{"die": die, "race": raceChild}
+var children = map[string]func(ctx context.Context, order string) error{"die": die, "hold": hold, "race": raceChild}
 
 func TestMain(m *testing.M) {
 	if does, ok := children[os.Getenv(childVariable)]; ok {

@@ -231,7 +231,7 @@ func TestSlowLine(t *testing.T) {
 	}
 	warm.Wait()
 
-	line.ail(t, "latency", down, `"latency": 800, "jitter": 200`)
+	line.ail(t, "latency", down, `"latency": 1000, "jitter": 200`)
 	line.ail(t, "bandwidth", down, `"rate": 1`)
 	db := p.beside(t)
 	most := 0
@@ -240,12 +240,12 @@ func TestSlowLine(t *testing.T) {
 	for i := range callers {
 		running.Go(func() {
 			if i%4 == 0 {
-				_ = l.call(t.Context(), t, "apikey.Create on a slow line", 3*time.Second, func(ctx context.Context) error {
+				_ = l.call(t.Context(), t, "apikey.Create on a slow line", 2*time.Second, func(ctx context.Context) error {
 					return changes[1].by(t, h, l, newOwner())(ctx)
 				})
 				return
 			}
-			err := l.call(t.Context(), t, "profile.Active on a slow line", 3*time.Second, func(ctx context.Context) error {
+			err := l.call(t.Context(), t, "profile.Active on a slow line", 6*time.Second, func(ctx context.Context) error {
 				return h.profiles.Active(ctx, owner)
 			})
 			if err == nil {
