@@ -89,6 +89,9 @@ func loseCommits(t *testing.T, ail func(*testing.T, *line), judge func(t *testin
 		if !lost.Load() {
 			t.Errorf("%s committed nothing", c.name)
 		}
+		if keys, want := len(keysOf(t, db, owner)), map[string]int{"apikey.Create": 1, "apikey.Create without an idempotency key": 1, "apikey.Rotate": 2}[c.name]; want > 0 && keys > want {
+			t.Errorf("%s left %d keys, want at most %d", c.name, keys, want)
+		}
 		judge(t, c.name, err, !slices.Equal(before, history(t, db, owner)))
 		within(t, 2*time.Second, c.name+" again", func() bool { return do(t.Context()) == nil })
 	}
@@ -101,6 +104,15 @@ func history(t testing.TB, db *bun.DB, owner lanyard.Owner) (ids []string) {
 	t.Helper()
 	if err := db.NewRaw(`SELECT id FROM lanyard_events WHERE tenant = ? ORDER BY id`, owner.Tenant).Scan(t.Context(), &ids); err != nil {
 		t.Fatalf("read the history: %v", err)
+	}
+	return ids
+}
+
+// keysOf names somebody's live keys.
+func keysOf(t testing.TB, db *bun.DB, owner lanyard.Owner) (ids []string) {
+	t.Helper()
+	if err := db.NewRaw(`SELECT id FROM lanyard_api_keys WHERE tenant = ? AND deleted_at IS NULL`, owner.Tenant).Scan(t.Context(), &ids); err != nil {
+		t.Fatalf("read the keys: %v", err)
 	}
 	return ids
 }
