@@ -13,8 +13,8 @@ import (
 // A caller may give up at any moment of a call: it is cancelled before and
 // after its first step, its second, and so on until none is left. Each time
 // the change happened whole or not at all, nothing is left behind, and the same
-// call again ends it.
-func TestCancelledAtEachStep(t *testing.T) { //nolint:tparallel // counts goroutines
+// call again ends it. It counts goroutines, so nothing runs beside it.
+func TestCancelledAtEachStep(t *testing.T) {
 	for name, place := range map[string]func(testing.TB) place{"postgres": onPostgres, "sqlite": onSQLite} {
 		t.Run(name, func(t *testing.T) {
 			p := place(t)

@@ -314,4 +314,3 @@ func within(t testing.TB, limit time.Duration, what string, done func() bool, la
 		<-tick.C
 	}
 }
-

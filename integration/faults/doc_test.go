@@ -14,5 +14,6 @@
 // The faults come from outside: a server that is stopped, a network that is
 // cut, a process that is killed, a disk that is full. No code of the library
 // knows of them. Where a fault needs a certain moment, a driver between pool
-// and database waits for it: see steps.
+// and database waits for it: see steps. What happens to migrations that are
+// killed or race is tested beside them, in store/postgres and store/sqlite.
 package faults_test

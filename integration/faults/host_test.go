@@ -2,7 +2,6 @@ package faults_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"io"
@@ -254,12 +253,6 @@ func connectRequest(label string) providertoken.CreateRequest {
 		ProviderID: provider, Label: label,
 		Secrets: map[string]lanyard.Secret{"token": lanyard.NewSecret(providerSecret)},
 	}
-}
-
-// digest is how the tables know an idempotency key.
-func digest(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return string(sum[:])
 }
 
 // self is this binary, for another process.

@@ -272,4 +272,3 @@ func TestFailoverToReadOnly(t *testing.T) {
 	l.check(t, p, h)
 	t.Log(l)
 }
-
