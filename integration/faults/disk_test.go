@@ -84,6 +84,48 @@ func TestDiskFullSQLite(t *testing.T) {
 	diskFull(t, newPlace(t, place{SQLite: filepath.Join(dir, "lanyard.db")}), dir)
 }
 
+// A server that finds no space for its log stops. It starts when there is
+// some, with all it had acknowledged.
+func TestDiskFullOfLog(t *testing.T) {
+	t.Parallel()
+	server, p := onOwnServer(t)
+	dir := small(t, server.Dir, "64m")
+	if err := server.Own(dir, nil); err != nil {
+		t.Fatal(err)
+	}
+	l := newLedger()
+	h := p.host(t, l.hear)
+	server.Stop(t, servers.Fast)
+	data := filepath.Join(server.Dir, "data")
+	if err := os.CopyFS(filepath.Join(dir, "wal"), os.DirFS(filepath.Join(data, "pg_wal"))); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error { return errors.Join(err, server.Own(path, nil)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Join(data, "pg_wal")), os.Symlink(filepath.Join(dir, "wal"), filepath.Join(data, "pg_wal"))); err != nil {
+		t.Fatal(err)
+	}
+	server.Start(t)
+	db := p.beside(t)
+	create := changeNamed("apikey.Create")
+	for range 20 {
+		within(t, healTime, create.name, func() bool { return create.by(t, h, l, newOwner())(t.Context()) == nil })
+	}
+	free := fill(t, dir)
+	within(t, 20*time.Second, "the end of the server", func() bool {
+		_ = l.call(t.Context(), t, create.name, 5*time.Second, create.by(t, h, l, newOwner()))
+		_, err := db.DB.ExecContext(t.Context(), `SELECT pg_switch_wal()`) // the next part of the log needs space
+		return err != nil && server.Control(t.Context(), "status") != nil
+	})
+	free()
+	server.Start(t)
+	within(t, healTime, create.name+" after a start", func() bool { return create.by(t, h, l, newOwner())(t.Context()) == nil })
+	l.check(t, p, h)
+	t.Logf("%d tokens tried", len(l.issued))
+}
+
 func diskFull(t *testing.T, p place, dir string) {
 	t.Helper()
 	l := newLedger()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -121,8 +122,9 @@ func restartUnderLoad(t *testing.T, mode servers.Mode) {
 	t.Logf("every caller was served %v after the start; %v; %d tokens tried", took.Round(time.Millisecond), l, len(l.issued))
 }
 
-// work is one round of somebody: create with retries, verify, rename, rotate,
-// delete. It returns the first answer that was no success.
+// work is one round of somebody: any change at all, and the life of a key:
+// create with retries, verify, rename, rotate or delete. It returns the first
+// answer that was no success.
 func work(t *testing.T, h *host, l *ledger) error {
 	t.Helper()
 	const limit = 2 * time.Second
@@ -134,6 +136,15 @@ func work(t *testing.T, h *host, l *ledger) error {
 			first = err
 		}
 		return err
+	}
+	any := changes[rand.N(len(changes))]
+	var id string
+	other := newOwner()
+	if try("what "+any.name+" needs", func(ctx context.Context) (err error) {
+		id, err = any.needed(ctx, h, l, other)
+		return err
+	}) == nil {
+		_ = try(any.name, func(ctx context.Context) error { return any.do(ctx, h, l, other, id) })
 	}
 	var created apikey.Created
 	r := apikey.CreateRequest{Name: "load", IdempotencyKey: "form"}
@@ -161,7 +172,7 @@ func work(t *testing.T, h *host, l *ledger) error {
 		_, err := h.keys.Rename(ctx, owner, created.Key.ID, 0, fmt.Sprint(time.Now().UnixNano()))
 		return err
 	})
-	if time.Now().UnixNano()%2 == 0 {
+	if rand.N(2) == 0 {
 		_ = try("apikey.Rotate", func(ctx context.Context) error { return rotateKey(ctx, h, l, owner, created.Key.ID) })
 		return first
 	}

@@ -155,3 +155,41 @@ func TestSQLiteDamaged(t *testing.T) {
 	l.check(t, p)
 	t.Logf("of %d pages %d stand in the way of a verification", len(whole)/page, damaged)
 }
+
+// A backup takes the place of a file when all processes have stopped and the
+// log of the old one is gone. It is whole, and as it was.
+func TestSQLiteRestored(t *testing.T) {
+	t.Parallel()
+	p := onSQLite(t)
+	l := newLedger()
+	h := p.host(t, l.hear)
+	for _, c := range changes {
+		if err := c.by(t, h, l, newOwner())(t.Context()); err != nil {
+			t.Fatalf("%s = %v", c.name, err)
+		}
+	}
+	backup := p.SQLite + ".backup"
+	if _, err := p.beside(t).ExecContext(t.Context(), `VACUUM INTO ?`, backup); err != nil {
+		t.Fatal(err)
+	}
+	later := newOwner()
+	other := p.host(t, nil)
+	if _, err := firstKey(t.Context(), other, newLedger(), later); err != nil {
+		t.Fatal(err)
+	}
+	h.close(t.Context())
+	other.close(t.Context())
+	for _, log := range []string{"-wal", "-shm"} {
+		if err := os.Remove(p.SQLite + log); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(backup, p.SQLite); err != nil {
+		t.Fatal(err)
+	}
+	again := p.host(t, l.hear)
+	if keys, err := again.keys.Keys(t.Context(), later); err != nil || len(keys) != 0 {
+		t.Errorf("Keys() of who came after the backup = %v, %v, want none", keys, err)
+	}
+	l.check(t, p, again)
+}
