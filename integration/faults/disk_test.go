@@ -20,8 +20,8 @@ func small(t testing.TB, dir, size string) string {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to mount a small file system")
 	}
-	at := filepath.Join(dir, "small")
-	if err := os.Mkdir(at, 0o700); err != nil {
+	at, err := os.MkdirTemp(dir, "small")
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", at, "tmpfs", 0, "size="+size); err != nil {
@@ -64,55 +64,53 @@ func (endless) Read(p []byte) (int, error) {
 
 // A full disk is an outage of writing: nothing of a change is kept that does
 // not fit whole, keys verify, and it ends by itself when there is space.
-func TestDiskFullPostgres(t *testing.T) {
+func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	server := servers.OwnPostgres(t)
-	dir := small(t, server.Dir, "48m")
-	if err := server.Own(dir, nil); err != nil {
-		t.Fatal(err)
-	}
-	// The tables alone: a server whose log finds no space stops.
-	db := place{Postgres: server.URL}.beside(t)
-	execute(t, db, `CREATE TABLESPACE small LOCATION '`+dir+`'`, `CREATE DATABASE small TABLESPACE small`)
-	p := newPlace(t, place{Postgres: strings.Replace(server.URL, "/postgres?", "/small?", 1)})
-	diskFull(t, p, dir)
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		dir := small(t, t.TempDir(), "4m")
+		diskFull(t, newPlace(t, place{SQLite: filepath.Join(dir, "lanyard.db")}), dir)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		server, p := onOwnServer(t)
+		t.Run("tables", func(t *testing.T) {
+			dir := small(t, server.Dir, "48m")
+			if err := server.Own(dir, nil); err != nil {
+				t.Fatal(err)
+			}
+			execute(t, p.beside(t), `CREATE TABLESPACE small LOCATION '`+dir+`'`, `CREATE DATABASE small TABLESPACE small`)
+			diskFull(t, newPlace(t, place{Postgres: strings.Replace(server.URL, "/postgres?", "/small?", 1)}), dir)
+			execute(t, p.beside(t), `DROP DATABASE small WITH (FORCE)`, `DROP TABLESPACE small`)
+		})
+		t.Run("log", func(t *testing.T) { logFull(t, server, p) })
+	})
 }
 
-func TestDiskFullSQLite(t *testing.T) {
-	t.Parallel()
-	dir := small(t, t.TempDir(), "4m")
-	diskFull(t, newPlace(t, place{SQLite: filepath.Join(dir, "lanyard.db")}), dir)
-}
-
-// A server that finds no space for its log stops. It starts when there is
-// some, with all it had acknowledged.
-func TestDiskFullOfLog(t *testing.T) {
-	t.Parallel()
-	server, p := onOwnServer(t)
+// logFull leaves the server without space for its log: it stops, and starts
+// when there is some, with all it had acknowledged.
+func logFull(t *testing.T, server *servers.Cluster, p place) {
+	t.Helper()
 	dir := small(t, server.Dir, "64m")
-	if err := server.Own(dir, nil); err != nil {
-		t.Fatal(err)
-	}
 	l := newLedger()
 	h := p.host(t, l.hear)
 	server.Stop(t, servers.Fast)
 	data := filepath.Join(server.Dir, "data")
-	if err := os.CopyFS(filepath.Join(dir, "wal"), os.DirFS(filepath.Join(data, "pg_wal"))); err != nil {
+	wal, linked := filepath.Join(data, "pg_wal"), filepath.Join(dir, "wal")
+	if err := errors.Join(os.CopyFS(linked, os.DirFS(wal)), os.RemoveAll(wal), os.Symlink(linked, wal)); err != nil {
 		t.Fatal(err)
 	}
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error { return errors.Join(err, server.Own(path, nil)) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.RemoveAll(filepath.Join(data, "pg_wal")), os.Symlink(filepath.Join(dir, "wal"), filepath.Join(data, "pg_wal"))); err != nil {
-		t.Fatal(err)
-	}
 	server.Start(t)
-	db := p.beside(t)
 	create := changeNamed("apikey.Create")
+	again := func() bool { return create.by(t, h, l, newOwner())(t.Context()) == nil }
 	for range 20 {
-		within(t, healTime, create.name, func() bool { return create.by(t, h, l, newOwner())(t.Context()) == nil })
+		within(t, healTime, create.name, again)
 	}
+	db := p.beside(t)
 	free := fill(t, dir)
 	within(t, 20*time.Second, "the end of the server", func() bool {
 		_ = l.call(t.Context(), t, create.name, 5*time.Second, create.by(t, h, l, newOwner()))
@@ -121,7 +119,7 @@ func TestDiskFullOfLog(t *testing.T) {
 	})
 	free()
 	server.Start(t)
-	within(t, healTime, create.name+" after a start", func() bool { return create.by(t, h, l, newOwner())(t.Context()) == nil })
+	within(t, healTime, create.name+" after a start", again)
 	l.check(t, p, h)
 	t.Logf("%d tokens tried", len(l.issued))
 }

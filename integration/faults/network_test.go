@@ -75,11 +75,13 @@ func loseCommits(t *testing.T, ail func(*testing.T, *line), judge func(t *testin
 		var lost, healed atomic.Bool
 		s.at(func(ctx context.Context, at step) error {
 			switch {
-			case !isOurs(ctx):
-			case at == (step{"before", "COMMIT"}) && lost.CompareAndSwap(false, true):
+			case lost.Load(): // whoever is next, on the only connection
+				if healed.CompareAndSwap(false, true) {
+					line.heal()
+				}
+			case isOurs(ctx) && at == (step{"before", "COMMIT"}):
+				lost.Store(true)
 				ail(t, line)
-			case lost.Load() && healed.CompareAndSwap(false, true):
-				line.heal()
 			}
 			return nil
 		})

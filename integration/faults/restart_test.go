@@ -26,59 +26,54 @@ func onOwnServer(t testing.TB) (*servers.Cluster, place) {
 // served.
 const healTime = 2 * time.Second
 
-// A server that stops in the middle of a transaction, before its COMMIT or with
-// the COMMIT on its way, leaves it absent or whole, and what was acknowledged
-// stays.
-func TestServerStopsInTransaction(t *testing.T) {
+// A server that stops takes nothing along that it acknowledged, and every host
+// goes on by itself when it is back.
+func TestServerStops(t *testing.T) {
 	t.Parallel()
 	server, p := onOwnServer(t)
+	for _, mode := range []servers.Mode{servers.Fast, servers.Immediate} {
+		t.Run(string(mode)+" in a transaction", func(t *testing.T) { stopInTransaction(t, server, p, mode) })
+		t.Run(string(mode)+" under load", func(t *testing.T) { restartUnderLoad(t, server, p, mode) })
+	}
+}
+
+// stopInTransaction stops the server before a transaction's COMMIT, and when
+// it is done: the transaction is absent or whole.
+func stopInTransaction(t *testing.T, server *servers.Cluster, p place, mode servers.Mode) {
+	t.Helper()
 	l := newLedger()
 	h, s := p.stepped(t, l.hear)
-	for _, mode := range []servers.Mode{servers.Fast, servers.Immediate} {
-		for _, at := range []step{{"before", "INSERT lanyard_events"}, {"before", "COMMIT"}, {"after", "COMMIT"}} {
-			c := changeNamed("apikey.Rotate") // two rows and an event
-			do := c.by(t, h, l, newOwner())
-			var once sync.Once
-			s.at(func(ctx context.Context, now step) error {
-				if now == at && isOurs(ctx) {
-					once.Do(func() { server.Stop(t, mode) })
-				}
-				return nil
-			})
-			began := time.Now()
-			err := do(ours(t.Context()))
-			s.at(nil)
-			l.note(t, c.name, err)
-			if (at.when == "after") != (err == nil) {
-				t.Errorf("%s while the server stops (%s) %v = %v", c.name, mode, at, err)
+	for _, at := range []step{{"before", "INSERT lanyard_events"}, {"before", "COMMIT"}, {"after", "COMMIT"}} {
+		c := changeNamed("apikey.Rotate") // two rows and an event
+		do := c.by(t, h, l, newOwner())
+		var once sync.Once
+		s.at(func(ctx context.Context, now step) error {
+			if now == at && isOurs(ctx) {
+				once.Do(func() { server.Stop(t, mode) })
 			}
-			if took := time.Since(began); took > 10*time.Second {
-				t.Errorf("%s took %v", c.name, took)
-			}
-			server.Start(t)
-			within(t, healTime, c.name+" after a start", func() bool { return do(t.Context()) == nil })
+			return nil
+		})
+		began := time.Now()
+		err := do(ours(t.Context()))
+		s.at(nil)
+		l.note(t, c.name, err)
+		if (at.when == "after") != (err == nil) {
+			t.Errorf("%s while the server stops %v = %v", c.name, at, err)
 		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s took %v", c.name, took)
+		}
+		server.Start(t)
+		within(t, healTime, c.name+" after a start", func() bool { return do(t.Context()) == nil })
 	}
 	l.check(t, p, h)
 	t.Log(l)
 }
 
-// A server that is restarted in the middle of load loses nothing that it
-// acknowledged, and every caller goes on by himself.
-func TestServerRestartsUnderLoad(t *testing.T) {
-	t.Parallel()
-	for _, mode := range []servers.Mode{servers.Fast, servers.Immediate} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			restartUnderLoad(t, mode)
-		})
-	}
-}
-
-func restartUnderLoad(t *testing.T, mode servers.Mode) {
+// restartUnderLoad restarts the server in the middle of load.
+func restartUnderLoad(t *testing.T, server *servers.Cluster, p place, mode servers.Mode) {
 	t.Helper()
 	const workers = 8
-	server, p := onOwnServer(t)
 	l := newLedger()
 	h := p.host(t, l.hear)
 	var (
@@ -137,14 +132,14 @@ func work(t *testing.T, h *host, l *ledger) error {
 		}
 		return err
 	}
-	any := changes[rand.N(len(changes))]
+	c := changes[rand.N(len(changes))]
 	var id string
 	other := newOwner()
-	if try("what "+any.name+" needs", func(ctx context.Context) (err error) {
-		id, err = any.needed(ctx, h, l, other)
+	if try("what "+c.name+" needs", func(ctx context.Context) (err error) {
+		id, err = c.needed(ctx, h, l, other)
 		return err
 	}) == nil {
-		_ = try(any.name, func(ctx context.Context) error { return any.do(ctx, h, l, other, id) })
+		_ = try(c.name, func(ctx context.Context) error { return c.do(ctx, h, l, other, id) })
 	}
 	var created apikey.Created
 	r := apikey.CreateRequest{Name: "load", IdempotencyKey: "form"}
