@@ -20,8 +20,8 @@ func small(t testing.TB, dir, size string) string {
 	if os.Getuid() != 0 {
 		t.Skip("needs root, to mount a small file system")
 	}
-	at, err := os.MkdirTemp(dir, "small")
-	if err != nil {
+	at := filepath.Join(dir, "small-"+lanyard.NewID())
+	if err := os.Mkdir(at, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", at, "tmpfs", 0, "size="+size); err != nil {

@@ -28,7 +28,7 @@ const healTime = 2 * time.Second
 
 // A server that stops takes nothing along that it acknowledged, and every host
 // goes on by itself when it is back.
-func TestServerStops(t *testing.T) {
+func TestServerStops(t *testing.T) { //nolint:tparallel // one server, in turn
 	t.Parallel()
 	server, p := onOwnServer(t)
 	for _, mode := range []servers.Mode{servers.Fast, servers.Immediate} {
