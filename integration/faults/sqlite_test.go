@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +77,20 @@ func TestSQLiteLocked(t *testing.T) {
 	err = l.call(t.Context(), t, changes[0].name, 20*time.Second, calls[0])
 	if took := time.Since(began); !errors.Is(err, lanyard.ErrUnavailable) || took < 4*time.Second || took > 8*time.Second {
 		t.Errorf("%s without a deadline = %v after %v, want ErrUnavailable after 5 s", changes[0].name, err, took)
+	}
+	// Nor does a crowd of them wait for each other in turn.
+	var crowd sync.WaitGroup
+	began = time.Now()
+	for range 8 {
+		crowd.Go(func() {
+			_ = l.call(t.Context(), t, "one of a crowd", time.Minute, func(ctx context.Context) error {
+				return changes[1].do(ctx, h, l, newOwner(), "")
+			})
+		})
+	}
+	crowd.Wait()
+	if took := time.Since(began); took > 13*time.Second {
+		t.Errorf("a crowd without a deadline waited for %v, want 10 s at most", took)
 	}
 	for i, do := range calls {
 		err := l.call(t.Context(), t, changes[i].name, 50*time.Millisecond, do)
