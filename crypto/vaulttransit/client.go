@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/crypto"
 )
 
 // maxAnswer is the longest answer that is read, in bytes. A batch of a hundred
@@ -77,41 +80,81 @@ func (c capped) RoundTrip(r *http.Request) (*http.Response, error) {
 // call has the server do one operation on each item and returns one result an
 // item, in order. A result may hold an error of its own.
 //
-// Also a single item travels as a batch. Then a status 400 says whether the key
-// or the item is at fault by the shape of its body, where it would otherwise
-// say so by its text only.
+// A token of our own that is refused is replaced, once.
 func (t *Transit) call(ctx context.Context, operation string, items []item) ([]result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, gaveUp(err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	if t.session == nil {
+		return t.ask(ctx, t.token(), operation, items)
+	}
+	g, err := t.session.get(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	results, err := t.ask(ctx, g.token.Reveal(), operation, items)
+	if !errors.Is(err, crypto.ErrDenied) {
+		return results, err
+	}
+	if g, err = t.session.get(ctx, g.n); err != nil {
+		return nil, err
+	}
+	return t.ask(ctx, g.token.Reveal(), operation, items)
+}
+
+// ask makes one request.
+//
+// Also a single item travels as a batch. Then a status 400 says whether the key
+// or the item is at fault by the shape of its body, where it would otherwise
+// say so by its text only.
+func (t *Transit) ask(ctx context.Context, token, operation string, items []item) ([]result, error) {
 	body, err := encodeBatch(items)
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", lanyard.ErrUnavailable)
 	}
-	callCtx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-
-	client := t.client.WithNamespace(t.host.Namespace())
-	client.SetToken(t.host.Token())
+	client := t.anonymous()
+	client.SetToken(token)
 	// The error holds what the server said. Where it answered, there is a
 	// response too, whose body can be read.
-	resp, _ := client.Logical().WriteRawWithContext(callCtx, t.mount+"/"+operation+"/"+t.key, body)
+	resp, _ := client.Logical().WriteRawWithContext(ctx, t.mount+"/"+operation+"/"+t.key, body)
 	if resp == nil {
-		if callCtx.Err() != nil {
-			return nil, gaveUp(callCtx.Err())
+		if ctx.Err() != nil {
+			return nil, gaveUp(ctx.Err())
 		}
 		return nil, fmt.Errorf("the server cannot be reached: %w", lanyard.ErrUnavailable)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if after := retryAfter(resp.StatusCode, resp.Header, time.Now()); after > 0 {
+		return nil, fmt.Errorf("status %d: %w", resp.StatusCode, &crypto.BusyError{RetryAfter: after})
+	}
 	raw, err := io.ReadAll(resp.Body)
 	defer clear(raw)
 	if err != nil {
-		if callCtx.Err() != nil {
-			return nil, gaveUp(callCtx.Err())
+		if ctx.Err() != nil {
+			return nil, gaveUp(ctx.Err())
 		}
 		return nil, fmt.Errorf("the answer is too long or cut short: %w", lanyard.ErrUnavailable)
 	}
 	return decodeAnswer(resp.StatusCode, raw, len(items))
+}
+
+// retryAfter returns how long a server that is busy wants to be left alone, 0
+// where it does not say. The header holds seconds or a date, RFC 9110 section
+// 10.2.3. Vault sends it with 429.
+func retryAfter(status int, h http.Header, now time.Time) time.Duration {
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return 0
+	}
+	said := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(said, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(said); err == nil {
+		return max(0, date.Sub(now))
+	}
+	return 0
 }
 
 // gaveUp is the error of a call whose context ended: nothing is known.
