@@ -142,7 +142,9 @@ func (t *Transit) ask(ctx context.Context, token, operation string, items []item
 
 // retryAfter returns how long a server that is busy wants to be left alone, 0
 // where it does not say. The header holds seconds or a date, RFC 9110 section
-// 10.2.3. Vault sends it with 429.
+// 10.2.3. Vault sends it with the 429 of a rate limit where sys/quotas/config
+// has enable_rate_limit_response_headers.
+// https://developer.hashicorp.com/vault/api-docs/system/quotas-config
 func retryAfter(status int, h http.Header, now time.Time) time.Duration {
 	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
 		return 0

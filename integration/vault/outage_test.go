@@ -109,6 +109,14 @@ func TestTooManyRequests(t *testing.T) {
 	if last := e.heard.lastStatus(); last != http.StatusTooManyRequests {
 		t.Errorf("the server answered %d, want 429", last)
 	}
+	// Vault says when to come back only where that is switched on.
+	if _, err := e.Root.Logical().WriteWithContext(t.Context(), "sys/quotas/config", map[string]any{"enable_rate_limit_response_headers": true}); err != nil {
+		t.Fatalf("configure quotas: %v", err)
+	}
+	_, err := secrets.Unwrap(t.Context(), x.wrapped, x.place)
+	if busy := new(crypto.BusyError); !errors.As(err, &busy) || busy.RetryAfter <= 0 || busy.RetryAfter > time.Hour {
+		t.Errorf("Unwrap() above the quota = %v, want a BusyError with what is left of the hour", err)
+	}
 }
 
 // A server that is slow costs what the caller, or the client, will wait.
