@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -38,6 +39,34 @@ var _ = func(ctx context.Context) error {
 var _ = func(vaultClient *vault.Client) (crypto.Secrets, error) {
 	secrets, err := vaulttransit.New(vaultClient, "lanyard", nil)
 	return secrets, err
+}
+
+var _ = func(client *vault.Client, use func(crypto.Secrets)) error {
+	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+		Auth: vaulttransit.AppRole{
+			RoleID:   os.Getenv("VAULT_ROLE_ID"),
+			SecretID: lanyard.NewSecret(os.Getenv("VAULT_SECRET_ID")),
+		},
+		Logger: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = secrets.Close() }()
+	use(secrets)
+	return nil
+}
+
+var _ = func(client *vault.Client) (crypto.Secrets, error) {
+	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+		Auth: vaulttransit.Kubernetes{Role: "lanyard"},
+	})
+	return secrets, err
+}
+
+var _ = func(client *vault.Client) (crypto.Secrets, error) {
+	vault, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{Name: "vault-2:transit/lanyard"})
+	return vault, err
 }
 
 var _ = func(vault, ring crypto.Secrets, st store.Store) error {

@@ -142,11 +142,17 @@ func documented(t *testing.T, mount string) string {
 // keyOptions returns how the documented command makes the key.
 func keyOptions(t *testing.T) map[string]any {
 	t.Helper()
-	_, line, ok := strings.Cut(document(t, "sh")[0], "vault write -f transit/keys/lanyard ")
+	return optionsOf(t, "vault write -f transit/keys/lanyard ")
+}
+
+// optionsOf returns with which options a documented command is given.
+func optionsOf(t *testing.T, command string) map[string]any {
+	t.Helper()
+	_, line, ok := strings.Cut(strings.Join(document(t, "sh"), ""), command)
 	if !ok {
-		t.Fatal("docs/vault.md does not say how the key is made")
+		t.Fatalf("docs/vault.md does not say %q", command)
 	}
-	line, _, _ = strings.Cut(line, "\n")
+	line, _, _ = strings.Cut(strings.ReplaceAll(line, "\\\n", ""), "\n")
 	options := make(map[string]any)
 	for _, option := range strings.Fields(line) {
 		name, value, _ := strings.Cut(option, "=")

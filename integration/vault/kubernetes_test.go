@@ -144,10 +144,9 @@ func TestKubernetes(t *testing.T) {
 		}
 	}
 	mount := e.enable(t, "kubernetes")
-	e.root(t, "auth/"+mount+"/role/lanyard", map[string]any{
-		"bound_service_account_names": "host", "bound_service_account_namespaces": "apps",
-		"token_policies": e.Mount, "token_ttl": "1h",
-	})
+	role := optionsOf(t, "vault write auth/kubernetes/role/lanyard ")
+	role["token_policies"] = e.Mount
+	e.root(t, "auth/"+mount+"/role/lanyard", role)
 	login := vaulttransit.Kubernetes{Mount: mount, Role: "lanyard", TokenFile: file}
 	put(c.issue(t))
 	configure := func(address string) {

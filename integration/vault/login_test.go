@@ -113,12 +113,21 @@ func useFor(t *testing.T, secrets *vaulttransit.Transit, x sample, limit time.Du
 func TestAppRole(t *testing.T) {
 	t.Parallel()
 	e := newEngine(t)
-	r := e.newRole(t, map[string]any{"token_no_default_policy": true})
-	login := r.login(r.secretID(t))
-	secretstest.Run(t, func(t *testing.T) crypto.Secrets {
-		secrets, _ := e.loggedIn(t, login)
-		return secrets
-	})
+	for name, options := range map[string]map[string]any{
+		"as documented":              optionsOf(t, "vault write auth/approle/role/lanyard "),
+		"without the default policy": {"token_no_default_policy": true},
+	} {
+		delete(options, "token_policies") // newRole names it, as the engine has it
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := e.newRole(t, options)
+			login := r.login(r.secretID(t))
+			secretstest.Run(t, func(t *testing.T) crypto.Secrets {
+				secrets, _ := e.loggedIn(t, login)
+				return secrets
+			})
+		})
+	}
 }
 
 // Short tokens are renewed, and replaced before all their time is over; where
