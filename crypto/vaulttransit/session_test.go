@@ -144,6 +144,11 @@ func TestMaxTTL(t *testing.T) {
 			if least := int(30 * time.Minute / limit); refused != 0 || logins < least || logins > 3*least+1 {
 				t.Errorf("half an hour of tokens of %v at most took %d logins and %d refusals, want few and 0", limit, logins, refused)
 			}
+			for i, at := range a.logins[1:] {
+				if age := at.Sub(a.logins[i]); age > limit-5*time.Second {
+					t.Errorf("a token of %v at most was replaced after %v, want it well before", limit, age)
+				}
+			}
 			_ = secrets.Close()
 		}
 	})
