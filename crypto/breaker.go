@@ -69,7 +69,7 @@ func (b *breaker) do(ctx context.Context, proof bool, fn func(context.Context) e
 		return err
 	}
 	defer func() { <-b.slots }()
-	if !b.admit() && !proof {
+	if !proof && !b.admit() {
 		return errResting
 	}
 	began := time.Now()

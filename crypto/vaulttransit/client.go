@@ -21,11 +21,21 @@ import (
 // keys is some 20 KB.
 const maxAnswer = 1 << 20
 
-// isolated returns a copy of client that calls the same server over the same
-// connections, follows no redirect, retries nothing, reads no more than
+// A connection of HTTP/2 that has brought nothing for pingAfter is asked
+// whether it still does, and closed if that takes pingTimeout. Otherwise one
+// that was lost without a word, as when the server's machine is replaced, is
+// used again and again until TCP notices after a quarter of an hour.
+const (
+	pingAfter   = 3 * time.Second
+	pingTimeout = 2 * time.Second
+)
+
+// isolated returns a copy of client that calls the same server over connections
+// of its own, follows no redirect, retries nothing, reads no more than
 // maxAnswer and holds no token. Making one reads the environment, so what comes
-// from there is replaced by what client has.
-func isolated(client *api.Client, plainHTTP bool) (*api.Client, error) {
+// from there is replaced by what client has. What it returns beside the copy
+// closes the connections that nobody uses.
+func isolated(client *api.Client, plainHTTP bool) (own *api.Client, closeIdle func(), err error) {
 	config := client.CloneConfig()
 	config.Address, config.AgentAddress = client.Address(), "" // the address after any SetAddress
 	config.DisableRedirects = true
@@ -36,28 +46,51 @@ func isolated(client *api.Client, plainHTTP bool) (*api.Client, error) {
 	// An error of a URL holds all of it, and there may be a password in it.
 	u, err := url.Parse(config.Address)
 	if err != nil || u.Host == "" {
-		return nil, errors.New("the client's address is not a URL")
+		return nil, nil, errors.New("the client's address is not a URL")
 	}
 	if u.Scheme != "https" && !plainHTTP && !loopback(u.Hostname()) {
-		return nil, errors.New("the client's address is not https; see Options.PlainHTTP")
+		return nil, nil, errors.New("the client's address is not https; see Options.PlainHTTP")
 	}
 
-	// HttpClient is a copy already; its transport is shared.
+	// HttpClient is a copy already; its transport is shared until now.
 	config.HttpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	next := config.HttpClient.Transport
 	if next == nil {
 		next = http.DefaultTransport
 	}
+	closeIdle = func() {} // another's transport is not ours to tell
+	if shared, ok := next.(*http.Transport); ok {
+		copied := pinging(shared)
+		next, closeIdle = copied, copied.CloseIdleConnections
+	}
 	config.HttpClient.Transport = capped{next: next}
 
-	own, err := api.NewClient(config)
-	if err != nil {
-		return nil, errors.New("the client cannot be copied; is a VAULT_ variable of the environment malformed?")
+	if own, err = api.NewClient(config); err != nil {
+		return nil, nil, errors.New("the client cannot be copied; is a VAULT_ variable of the environment malformed?")
 	}
 	own.SetHeaders(client.Headers())
 	own.ClearToken()
 	own.SetWrappingLookupFunc(func(string, string) string { return "" })
-	return own, nil
+	return own, closeIdle, nil
+}
+
+// pinging returns a copy of a transport that notices when a connection of
+// HTTP/2 is lost.
+func pinging(shared *http.Transport) *http.Transport {
+	own := shared.Clone()
+	if own.TLSNextProto["h2"] == nil {
+		return own // it speaks HTTP/1.1 only, which gives up a connection that is late
+	}
+	// What is registered there would use the connections of the shared one.
+	// Where nothing is, net/http itself speaks HTTP/2, and by our settings.
+	own.TLSNextProto, own.ForceAttemptHTTP2 = nil, true
+	settings := http.HTTP2Config{}
+	if own.HTTP2 != nil {
+		settings = *own.HTTP2
+	}
+	settings.SendPingTimeout, settings.PingTimeout = pingAfter, pingTimeout
+	own.HTTP2 = &settings
+	return own
 }
 
 func loopback(host string) bool {

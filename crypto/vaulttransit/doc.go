@@ -15,7 +15,9 @@
 // The client stays the host's and is not changed. Its token and namespace are
 // asked for at each call, so a host that renews its token, or logs in again,
 // calls SetToken on it and nothing here. Everything else, address and TLS
-// included, is as it was at [New]; the environment is not read again.
+// included, is as it was at [New]; the environment is not read again. An
+// *http.Transport is copied, so connections are not the host's, and one of
+// HTTP/2 that was lost is given up within some five seconds.
 //
 // A host that would rather have that done for it names how to log in:
 //

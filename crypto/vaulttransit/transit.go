@@ -25,6 +25,9 @@ const (
 	// defaultTimeout bounds a call of a client that has no timeout itself.
 	defaultTimeout = 10 * time.Second
 
+	// loginTimeout bounds a login, and a renewal: who needs a token waits for it.
+	loginTimeout = 5 * time.Second
+
 	// maxBatch is how many items one request carries. OpenBao refuses a request
 	// with more than a thousand JSON strings.
 	maxBatch = 100
@@ -67,6 +70,7 @@ type Transit struct {
 	// for a verb that does not suit it, and a client holds its token.
 
 	anonymous func() *api.Client // for one request: see isolated, and the host's namespace
+	closeIdle func()             // closes connections that nobody uses
 	token     func() string      // the host's, without Options.Auth
 	session   *session           // with it
 	timeout   time.Duration
@@ -113,10 +117,11 @@ func New(client *api.Client, key string, o *Options) (*Transit, error) {
 	if !namingPattern.MatchString(t.name) {
 		return nil, fmt.Errorf("vaulttransit: %q is no name of a key service", t.name)
 	}
-	own, err := isolated(client, opt.PlainHTTP)
+	own, closeIdle, err := isolated(client, opt.PlainHTTP)
 	if err != nil {
 		return nil, fmt.Errorf("vaulttransit: %w", err)
 	}
+	t.closeIdle = closeIdle
 	t.anonymous = func() *api.Client { return own.WithNamespace(client.Namespace()) }
 	if opt.Auth == nil {
 		return t, nil
@@ -129,17 +134,18 @@ func New(client *api.Client, key string, o *Options) (*Transit, error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	t.session = newSession(opt.Auth, t.anonymous, t.timeout, opt.Logger)
+	t.session = newSession(opt.Auth, t.anonymous, min(t.timeout, loginTimeout), opt.Logger)
 	return t, nil
 }
 
-// Close ends renewals, where [Options.Auth] is set, and the calls that wait for
-// a login. Calls made later fail. The token is not revoked: it ends with its
-// lease. The error is always nil.
+// Close closes connections that are not in use. Where [Options.Auth] is set it
+// ends renewals, and the calls that wait for a login; later calls fail. The
+// token is not revoked: it ends with its lease. The error is always nil.
 func (t *Transit) Close() error {
 	if t.session != nil {
 		t.session.close()
 	}
+	t.closeIdle()
 	return nil
 }
 
