@@ -153,6 +153,9 @@ func (t *Transit) ask(ctx context.Context, token, operation string, items []item
 	// response too, whose body can be read.
 	resp, _ := client.Logical().WriteRawWithContext(ctx, t.mount+"/"+operation+"/"+t.key, body)
 	if resp == nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.closeIdle() // the others may be as dead as the one that was used
+		}
 		if ctx.Err() != nil {
 			return nil, gaveUp(ctx.Err())
 		}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/vault/api"
+
+	"github.com/aichub/lanyard"
 )
 
 // wire stands before a server. What it swallows, nobody hears of again.
@@ -89,11 +91,11 @@ func (w *wire) swallow() {
 	}
 }
 
-// overTLS returns a client of a server that speaks HTTP/2, through a wire.
-func overTLS(t *testing.T, s *server) (*api.Client, *wire) {
+// overTLS returns a client of a server that speaks HTTP/2 or not, through a wire.
+func overTLS(t *testing.T, s *server, http2 bool) (*api.Client, *wire) {
 	t.Helper()
 	private := httptest.NewUnstartedServer(s)
-	private.EnableHTTP2 = true
+	private.EnableHTTP2 = http2
 	private.StartTLS()
 	t.Cleanup(private.Close)
 	w := newWire(t, private.Listener.Addr().String())
@@ -115,7 +117,7 @@ func overTLS(t *testing.T, s *server) (*api.Client, *wire) {
 func TestLostConnection(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	client, w := overTLS(t, s)
+	client, w := overTLS(t, s, true)
 	secrets := newTransit(t, client, "lanyard", nil)
 	_, it := sample(t, secrets, "place")
 	if got := s.requests()[0].protocol; got != "HTTP/2.0" {
@@ -144,4 +146,40 @@ func TestLostConnection(t *testing.T) {
 		}
 	}
 	t.Errorf("nothing opened for %v after a connection was lost", time.Since(lost))
+}
+
+// Over HTTP/1.1 a late answer costs one connection, and takes those with it
+// that lie ready.
+func TestLostConnections(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	client, w := overTLS(t, s, false)
+	secrets := newTransit(t, client, "lanyard", nil)
+	_, it := sample(t, secrets, "place")
+	var together sync.WaitGroup
+	together.Add(3)
+	s.instead(func(w http.ResponseWriter, _ *http.Request) {
+		together.Done()
+		together.Wait()
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	var calls sync.WaitGroup
+	for range 3 {
+		calls.Go(func() { _, _ = secrets.Unwrap(t.Context(), it.Wrapped, it.Binding) })
+	}
+	calls.Wait()
+	s.instead(nil)
+	if _, err := secrets.Unwrap(t.Context(), it.Wrapped, it.Binding); err != nil {
+		t.Fatalf("Unwrap() = %v, want nil", err)
+	}
+	w.swallow()
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := secrets.Unwrap(ctx, it.Wrapped, it.Binding)
+	wantOutcome(t, "Unwrap() over a lost connection", err, lanyard.ErrUnavailable, nil)
+	ctx, cancel = context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := secrets.Unwrap(ctx, it.Wrapped, it.Binding); err != nil {
+		t.Errorf("Unwrap() after that = %v, want nil", err)
+	}
 }
