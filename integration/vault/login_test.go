@@ -3,8 +3,6 @@ package vault_test
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +14,6 @@ import (
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/crypto/secretstest"
 	"github.com/aichub/lanyard/crypto/vaulttransit"
-	"github.com/aichub/lanyard/store/memory"
 )
 
 // role is an AppRole of the engine's own, with the documented policy.
@@ -259,125 +256,5 @@ func TestSealedSession(t *testing.T) {
 			_, err := secrets.Unwrap(t.Context(), x.wrapped, x.place)
 			return err == nil
 		})
-	}
-}
-
-// Under a Sealer a sealed server is noticed by who is not in memory, and by the
-// others when their time is over. Nothing is written. It heals by itself,
-// within about a second, also after many failures.
-func TestSealedUnderASealer(t *testing.T) {
-	t.Parallel()
-	e := ownEngine(t)
-	r := e.newRole(t, nil)
-	secrets, heard := e.loggedIn(t, r.login(r.secretID(t)))
-	st := memory.New()
-	const ttl = 3 * time.Second
-	sealer, err := crypto.NewSealer(secrets, st, &crypto.SealerOptions{CacheTTL: ttl})
-	if err != nil {
-		t.Fatal(err)
-	}
-	envelopes := make(map[string][]byte)
-	for i := range 40 {
-		who := fmt.Sprint("user-", i)
-		sealed, err := sealer.Seal(t.Context(), binding(who), lanyard.NewSecret("hunter2"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		envelopes[who] = sealed.Envelope
-	}
-	cold, err := crypto.NewSealer(secrets, st, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	open := func(s *crypto.Sealer, who string) error {
-		_, err := s.Open(t.Context(), binding(who), envelopes[who])
-		return err
-	}
-	sealer.Forget(lanyard.Owner{Subject: "user-0"})
-	filled := time.Now()
-	if err := open(sealer, "user-0"); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Root.Sys().SealWithContext(t.Context()); err != nil {
-		t.Fatalf("Seal() = %v", err)
-	}
-	before := heard.requests()
-	for who := range envelopes {
-		began := time.Now()
-		e.wantError(t, "Open() of a sealed server", open(cold, who), lanyard.ErrUnavailable, nil)
-		if took := time.Since(began); took > 2*time.Second {
-			t.Errorf("Open() of a sealed server took %v", took)
-		}
-	}
-	if n := heard.requests() - before; n > 15 {
-		t.Errorf("forty owners asked a sealed server %d times, want about ten", n)
-	}
-	_, err = sealer.Seal(t.Context(), binding("new"), lanyard.NewSecret("hunter2"))
-	e.wantError(t, "Seal() for a new owner", err, lanyard.ErrUnavailable, nil)
-	if _, err := st.OwnerKey(t.Context(), lanyard.Owner{Subject: "new"}); !errors.Is(err, lanyard.ErrNotFound) {
-		t.Errorf("OwnerKey() of the new owner = %v, want none", err)
-	}
-	if err := open(sealer, "user-0"); err != nil && time.Since(filled) < ttl {
-		t.Errorf("Open() from memory = %v, want nil", err)
-	}
-	within(t, 10*time.Second, "the end of what is in memory", func() bool { return time.Since(filled) > ttl })
-	e.wantError(t, "Open() when its time in memory is over", open(sealer, "user-0"), lanyard.ErrUnavailable, nil)
-
-	e.Unseal(t)
-	within(t, 10*time.Second, "Check() after the server was unsealed", func() bool {
-		probe, err := crypto.NewSealer(e.transit(t, "lanyard"), memory.New(), nil)
-		return err == nil && probe.Check(t.Context()) == nil
-	})
-	back := time.Now()
-	for _, s := range []*crypto.Sealer{cold, sealer} {
-		within(t, 10*time.Second, "Open() after the server was unsealed", func() bool { return open(s, "user-0") == nil })
-	}
-	if took := time.Since(back); took > 2*time.Second {
-		t.Errorf("it healed %v after the server was back, want about a second", took)
-	}
-	for who := range envelopes {
-		if err := open(cold, who); err != nil {
-			t.Errorf("Open() after that = %v, want nil", err)
-		}
-	}
-}
-
-// Keys move between two servers that have the same mount and key, where the new
-// one was given another name.
-func TestMoveToAnotherServer(t *testing.T) {
-	t.Parallel()
-	was, is := newEngine(t), ownEngine(t)
-	if err := is.Root.Sys().MountWithContext(t.Context(), was.Mount, &api.MountInput{Type: "transit"}); err != nil {
-		t.Fatal(err)
-	}
-	is.Mount = was.Mount
-	is.write(t, "keys/lanyard", keyOptions(t))
-	is.allow(t, is.Mount, documented(t, is.Mount))
-	is.token = is.newToken(t, is.Mount, "1h")
-
-	st := memory.New()
-	old := was.transit(t, "lanyard")
-	sealed, err := newSealer(t, old, st).Seal(t.Context(), binding("ana"), lanyard.NewSecret("hunter2"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	named, err := vaulttransit.New(is.client(t, is.token), "lanyard", &vaulttransit.Options{Mount: is.Mount, Name: "vault-2:" + is.Mount + "/lanyard"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	both, err := crypto.NewSealer(named, st, &crypto.SealerOptions{Previous: []crypto.Secrets{old}})
-	if err != nil {
-		t.Fatalf("NewSealer() = %v, want nil", err)
-	}
-	if _, err := both.Open(t.Context(), binding("ana"), sealed.Envelope); err != nil {
-		t.Errorf("Open() before the move = %v, want nil", err)
-	}
-	report, err := both.Rewrap(t.Context(), st, nil)
-	if err != nil || report.Rewrapped != report.Keys || len(report.Remaining) != 0 {
-		t.Errorf("Rewrap() = %+v, %v, want all moved", report, err)
-	}
-	got, err := newSealer(t, named, st).Open(t.Context(), binding("ana"), sealed.Envelope)
-	if err != nil || got.Reveal() != "hunter2" {
-		t.Errorf("Open() without the old server = %v, want what was sealed", err)
 	}
 }
