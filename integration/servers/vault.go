@@ -146,6 +146,7 @@ disable_mlock = true
 	if err != nil {
 		t.Fatal(err)
 	}
+	root.SetClientTimeout(startTime) // it takes its time to make its storage
 	v.Transit = &Transit{Root: root}
 	t.Cleanup(func() { v.kill() })
 	v.run(t)
