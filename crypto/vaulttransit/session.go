@@ -161,6 +161,9 @@ func (s *session) login() (secret *api.Secret, err error) {
 
 // finish makes known what a login came to.
 func (s *session) finish(a *attempt, asked time.Time, secret *api.Secret, err error) {
+	if err != nil {
+		s.logger.Warn("login to Vault failed", outcome(err)...)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(a.done)
@@ -168,7 +171,6 @@ func (s *session) finish(a *attempt, asked time.Time, secret *api.Secret, err er
 	if err != nil {
 		a.err = fmt.Errorf("log in: %w", err)
 		s.pause(err)
-		s.logger.Warn("login to Vault failed", outcome(err)...)
 		return
 	}
 	first := s.current.n == 0
