@@ -136,7 +136,7 @@ func TestNothingOfALoginIsPrinted(t *testing.T) {
 		if !errors.Is(err, crypto.ErrDenied) {
 			t.Errorf("Wrap() after a refused login of %s = %v, want ErrDenied", name, err)
 		}
-		for _, value := range []any{auth, o, *o, secrets, *secrets, err, others, &others} {
+		for _, value := range []any{auth, o, *o, secrets, *secrets, err, others, &others, others.secrets, *others.secrets} {
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
 				fmt.Fprintf(&log, verb+"\n", value)
 			}
