@@ -44,6 +44,34 @@ var _ = func(vaultClient *vault.Client) (crypto.Secrets, error) {
 	return secrets, err
 }
 
+var _ = func(client *vault.Client, use func(crypto.Secrets)) error {
+	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+		Auth: vaulttransit.AppRole{
+			RoleID:   os.Getenv("VAULT_ROLE_ID"),
+			SecretID: lanyard.NewSecret(os.Getenv("VAULT_SECRET_ID")),
+		},
+		Logger: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = secrets.Close() }()
+	use(secrets)
+	return nil
+}
+
+var _ = func(client *vault.Client) (crypto.Secrets, error) {
+	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+		Auth: vaulttransit.Kubernetes{Role: "lanyard"},
+	})
+	return secrets, err
+}
+
+var _ = func(client *vault.Client) (crypto.Secrets, error) {
+	vault, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{Name: "vault-2:transit/lanyard"})
+	return vault, err
+}
+
 var _ = func(vault, ring crypto.Secrets, st store.Store) error {
 	sealer, err := crypto.NewSealer(vault, st, &crypto.SealerOptions{Previous: []crypto.Secrets{ring}})
 	if err != nil {
