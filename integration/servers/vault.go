@@ -222,7 +222,7 @@ func (v *DurableVault) initialize(t testing.TB) {
 	if err != nil {
 		t.Fatalf("initialize the test's Vault: %v", err)
 	}
-	v.unseal = made.KeysB64[0]
+	v.Key = made.KeysB64[0]
 	v.Root.SetToken(made.RootToken)
 	v.Unseal(t)
 	v.awaitActive(t)
