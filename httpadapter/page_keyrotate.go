@@ -72,17 +72,17 @@ func (p *page) graceChoices(q *pageCall, k apikey.Key, chosen string) (choices [
 	found := false
 	for _, grace := range graces {
 		value := strconv.Itoa(int(grace / time.Second))
-		c := graceChoice{ID: "grace-" + value, Value: value, Chosen: value == chosen}
 		end := now.Add(grace)
 		last := !k.ExpiresAt.IsZero() && !end.Before(k.ExpiresAt)
 		if last {
 			end = k.ExpiresAt
 		}
-		switch {
-		case grace == 0:
+		c := graceChoice{
+			ID: "grace-" + value, Value: value, Chosen: value == chosen,
+			Label: p.span(grace), Result: p.text.say("key_new.until", "Date", q.when(end).Text),
+		}
+		if grace == 0 {
 			c.Label, c.Result = p.text.say("key_rotate.at_once"), p.text.say("key_rotate.at_once_hint")
-		default:
-			c.Label, c.Result = p.span(grace), p.text.say("key_new.until", "Date", q.when(end).Text)
 		}
 		found = found || c.Chosen
 		choices = append(choices, c)
