@@ -174,6 +174,13 @@ func (s *Service) Scopes() []string { return slices.Clone(s.scopes) }
 // Limit is how many live keys an owner may have; negative means no limit.
 func (s *Service) Limit() int { return s.limit }
 
+// MaxLife is how long a new key may live; 0 means as long as one likes.
+func (s *Service) MaxLife() time.Duration { return s.maxLife }
+
+// DefaultLife is how long a new key lives whose request names no end; 0 means
+// for ever.
+func (s *Service) DefaultLife() time.Duration { return cmp.Or(s.defaultLife, s.maxLife) }
+
 // now is the time as stores keep it.
 func (s *Service) now() time.Time { return store.Instant(s.clock()) }
 

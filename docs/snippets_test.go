@@ -127,6 +127,18 @@ var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner
 	return err
 }
 
+var _ = func(st store.Store, sealer *crypto.Sealer, rightsOf func(context.Context, lanyard.Owner) ([]string, error)) (*apikey.Service, error) {
+	keys, err := apikey.NewService(st, &apikey.Options{
+		Prefix: "aic", Sealer: sealer,
+		Scopes:  []string{"read", "write"},
+		MaxLife: 365 * 24 * time.Hour, DefaultLife: 90 * 24 * time.Hour,
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Rate:     20, Burst: 100,
+		Rights: rightsOf,
+	})
+	return keys, err
+}
+
 var _ = func(st store.Store, sealer *crypto.Sealer) (*apikey.Service, error) {
 	keys, err := apikey.NewService(st, &apikey.Options{
 		Prefix: "aic", Scopes: []string{"read", "write"}, Sealer: sealer,
