@@ -122,6 +122,11 @@ func below(prefix string, h http.Handler) http.Handler {
 	})
 }
 
+// requestTimeout bounds what a request waits for: a database whose line is dead
+// answers no sooner, and http.Server.WriteTimeout ends no context. It leaves
+// time for a verification of a provider token and for what comes after.
+const requestTimeout = 30 * time.Second
+
 // ServeHTTP serves a request whose path is below the mount.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
@@ -137,7 +142,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	request.IP = h.config.ClientIP(r)
-	r = r.WithContext(lanyard.WithRequest(r.Context(), request))
+	ctx, cancel := context.WithTimeout(lanyard.WithRequest(r.Context(), request), requestTimeout)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if api {
 		h.serveAPI(w, r)
 		return
