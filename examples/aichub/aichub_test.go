@@ -20,6 +20,7 @@ import (
 	vault "github.com/hashicorp/vault/api"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/crypto/vaulttransit"
 	"github.com/aichub/lanyard/providertoken"
@@ -53,6 +54,67 @@ func TestInstancesShareKeys(t *testing.T) {
 			return a.hello(one, key).status == http.StatusUnauthorized
 		})
 	})
+}
+
+// Who is deactivated through one instance is refused there at once, and within
+// two seconds on the other, which had just believed his key.
+func TestDeactivationReachesInstances(t *testing.T) {
+	t.Parallel()
+	onEachDatabase(t, func(t *testing.T, env map[string]string) {
+		s := configure(t, env)
+		one, other := openHost(t, s), openHost(t, s)
+		owner := lanyard.Owner{Subject: "ana"}
+		made, err := one.keys.Create(t.Context(), owner, apikey.CreateRequest{Name: "laptop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify := func(at *services) error {
+			_, err := at.keys.Verify(t.Context(), made.Secret.Reveal())
+			return err
+		}
+		for range 2 {
+			if err := errors.Join(verify(one), verify(other)); err != nil {
+				t.Fatalf("Verify = %v, want nil", err)
+			}
+		}
+		if err := one.profiles.Deactivate(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(one); !errors.Is(err, lanyard.ErrUnauthenticated) {
+			t.Errorf("Verify where the owner was deactivated = %v, want lanyard.ErrUnauthenticated", err)
+		}
+		eventually(t, 2*time.Second, "the owner's key is dead on the other instance", func() bool {
+			return errors.Is(verify(other), lanyard.ErrUnauthenticated)
+		})
+		if err := other.profiles.Reactivate(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(other); err != nil {
+			t.Errorf("Verify where the owner was reactivated = %v, want nil", err)
+		}
+		eventually(t, 2*time.Second, "the owner's key works again on the first instance", func() bool { return verify(one) == nil })
+	})
+}
+
+// openHost opens the services of an instance that serves nothing.
+func openHost(t *testing.T, s settings) *services {
+	t.Helper()
+	var open closers
+	t.Cleanup(func() {
+		if err := open.close(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("close = %v", err)
+		}
+	})
+	spans, err := newTelemetry("x", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open.push(spans.close)
+	parts, err := openServices(t.Context(), s, spans, slog.New(slog.DiscardHandler), &open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts
 }
 
 // The front hands requests to the instances in turn, as they came.
