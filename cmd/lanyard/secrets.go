@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
@@ -150,6 +151,14 @@ func (k *keyServices) open() (all services, err error) {
 	return all, nil
 }
 
+// A pass over all connections asks about each owner once, in whatever order
+// they come: an owner's key is kept until the pass is over, and there is room
+// for many, at less than a kilobyte each.
+const (
+	keptFor  = 24 * time.Hour
+	keptKeys = 100_000
+)
+
 // with lends f a Sealer over the key services and closes them.
 func (k *keyServices) with(st store.OwnerKeys, f func(s *crypto.Sealer) error) error {
 	all, err := k.open()
@@ -157,7 +166,9 @@ func (k *keyServices) with(st store.OwnerKeys, f func(s *crypto.Sealer) error) e
 		return err
 	}
 	defer all.close()
-	s, err := crypto.NewSealer(all[0], st, &crypto.SealerOptions{Previous: all[1:]})
+	s, err := crypto.NewSealer(all[0], st, &crypto.SealerOptions{
+		Previous: all[1:], CacheTTL: keptFor, CacheSize: keptKeys,
+	})
 	if err != nil {
 		return err
 	}
