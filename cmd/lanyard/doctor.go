@@ -177,15 +177,19 @@ func (j *job) examineSealed(ctx context.Context, d *database, st tables, k *keyS
 		}
 		return []check{c, skipped(checkConnections, why)}
 	}
-	s, err := k.sealer(st)
-	if err == nil {
-		err = s.Check(ctx)
-	}
+	var checks []check
+	err := k.with(st, func(s *crypto.Sealer) error {
+		if err := s.Check(ctx); err != nil {
+			return err
+		}
+		checks = append(j.examineOwnerKeys(ctx, st, s), j.examineConnections(ctx, d, st, s, defs))
+		return nil
+	})
 	if err != nil {
 		const why = "they cannot be opened without the key service"
 		return []check{unopened(checkKeyService, 0, err), skipped(checkOwnerKeys, why), skipped(checkConnections, why)}
 	}
-	return append(j.examineOwnerKeys(ctx, st, s), j.examineConnections(ctx, d, st, s, defs))
+	return checks
 }
 
 // examineOwnerKeys opens every owner key.
@@ -269,7 +273,7 @@ func examineSignatures(ctx context.Context, st tables, k *keyServices) check {
 	}
 	if !k.given() && len(unsigned) > 0 {
 		// Without a key service nothing is signed, and that may be meant.
-		return skipped(name, fmt.Sprintf("%d API keys are not signed, which is a problem only where the host has a Sealer", len(unsigned)))
+		return skipped(name, fmt.Sprintf("%d API keys are not signed, which is a problem only where the host has a Sealer: then lanyard keys sign", len(unsigned)))
 	}
-	return found(name, unsigned, "all API keys are signed", "API keys are not signed")
+	return found(name, unsigned, "all API keys are signed", "API keys are not signed: if they are from before the host had a key service, lanyard keys sign")
 }

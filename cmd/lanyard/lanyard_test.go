@@ -184,6 +184,8 @@ func TestCalledTheWrongWay(t *testing.T) {
 		{"migrate"}, {"keyring", "create"}, {"keyring", "disable", "-keyring", none, "x"}, {"keyring", "enable", "-keyring", none},
 		{"rewrap", "-database", none}, {"rewrap", "-database", none, "-keyring", none, "-vault", "k"},
 		{"rewrap", "-database", none, "-keyring", none, "-vault", "k", "-to", "other"}, {"rewrap", "-database", none, "-keyring", none, "-to", "keyring"},
+		{"rewrap", "-database", none, "-keyring", none, "-previous-vault", "k"}, {"rewrap", "-database", none, "-vault", "k", "-previous-vault", "k"},
+		{"rewrap", "-database", none, "-keyring", none, "-vault-name", "n"}, {"doctor", "-database", none, "-previous-vault", "k"},
 		{"keys", "show", "-database", none}, {"keys", "delete", "-database", none, "a", "b"},
 		{"keys", "delete-before", "-database", none, "yesterday"}, {"keys", "delete-before", "-database", none, "2999-01-01T00:00:00Z"},
 		{"keys", "sign", "-database", none, "2026-01-01T00:00:00Z"}, {"keys", "sign", "-database", none, "-keyring", none}, {"keys", "sign", "-database", none, "-keyring", none, "soon"},
@@ -462,6 +464,7 @@ func TestDoctor(t *testing.T) {
 
 	s.exec(t, `UPDATE lanyard_api_keys SET mac = NULL WHERE id = ?`, s.keys[1].Key.ID)
 	wantProblem(t, status(t, s, exitProblem, ring...), "signatures", s.keys[1].Key.ID)
+	call(t, "doctor", "-database", s.database, ring[0], ring[1]).want(t, "doctor", exitProblem, "lanyard keys sign")
 	if got := status(t, s, exitOK); got["signatures"].Status != statusSkipped {
 		t.Errorf("signatures without a key service: %+v, want that they were skipped", got["signatures"])
 	}

@@ -62,15 +62,13 @@ func prepareRewrap(j *job, flags *flag.FlagSet) action {
 			return err
 		}
 		return d.with(ctx, func(st tables) error {
-			s, err := k.sealer(st)
-			if err != nil {
-				return err
-			}
-			bar := newProgress(j.stderr)
-			o.Progress = func(r crypto.Report) { bar.show(r.Total, r.Keys) }
-			report, stopped := s.Rewrap(ctx, st, &o)
-			bar.end()
-			return j.tellRewrap(report, o.DryRun, stopped)
+			return k.with(st, func(s *crypto.Sealer) error {
+				bar := newProgress(j.stderr)
+				o.Progress = func(r crypto.Report) { bar.show(r.Total, r.Keys) }
+				report, stopped := s.Rewrap(ctx, st, &o)
+				bar.end()
+				return j.tellRewrap(report, o.DryRun, stopped)
+			})
 		})
 	}
 }

@@ -4,14 +4,13 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-
-	"github.com/hashicorp/vault/api"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/crypto/keyring"
-	"github.com/aichub/lanyard/crypto/vaulttransit"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -54,70 +53,124 @@ func (r *ring) open() (*keyring.Ring, error) {
 
 // keyServices is the flags that name key services.
 type keyServices struct {
-	ring         *ring
-	vault, mount string
-	to           string
+	ring            *ring
+	vault, previous *transitKey
+	to              string
 }
 
 func keyServiceFlags(flags *flag.FlagSet) *keyServices {
 	k := &keyServices{ring: ringFlags(flags)}
-	flags.StringVar(&k.vault, "vault", "", "the `KEY` of Vault's transit engine; address and token come from VAULT_ADDR, VAULT_TOKEN, …")
-	flags.StringVar(&k.mount, "vault-mount", "transit", "the `PATH` where the transit engine is mounted")
+	k.vault = transitFlags(flags, "vault", "the `KEY` of Vault's transit engine. The environment says where, as for Vault's command: VAULT_ADDR, …\n"+
+		"and how to log in: VAULT_TOKEN, or "+vaultPrefix+varRoleID+" with "+vaultPrefix+varSecretIDFile+" or "+vaultPrefix+varSecretID+",\n"+
+		"or "+vaultPrefix+varKubernetes+" with "+vaultPrefix+varJWTFile+" where it is not the usual one; "+vaultPrefix+varAuthMount+" for another mount")
+	k.previous = transitFlags(flags, "previous-vault", "with -vault: the `KEY` that a host moves away from; it only unwraps. It is on the same server with\n"+
+		"the same login, unless "+previousPrefix+varAddr+", …"+varNamespace+", …"+varToken+" or another login as above says otherwise")
 	flags.StringVar(&k.to, "to", "", "with both -keyring and -vault: `WHICH` of them wraps, keyring or vault; the other only unwraps")
 	return k
 }
 
-func (k *keyServices) given() bool { return k.ring.path != "" || k.vault != "" }
+func (k *keyServices) given() bool { return k.ring.path != "" || k.vault.given() || k.previous.given() }
 
 // check refuses what cannot be meant, before anything is opened.
 func (k *keyServices) check() error {
-	both := k.ring.path != "" && k.vault != ""
+	both := k.ring.path != "" && k.vault.given()
 	switch {
 	case !k.given():
 		return usagef("-keyring or -vault is missing")
+	case k.previous.given() && !k.vault.given():
+		return usagef("-previous-vault is for -vault, which is missing")
+	case k.previous.given() && k.previous.serviceName() == k.vault.serviceName():
+		return usagef("-vault and -previous-vault are both called %s: one of them has a name of its own, for -vault-name", k.vault.serviceName())
 	case both && k.to != "keyring" && k.to != "vault":
 		return usagef("with both -keyring and -vault, -to says which of them wraps: keyring or vault")
 	case !both && k.to != "":
 		return usagef("-to is for both -keyring and -vault")
 	}
+	for _, v := range []*transitKey{k.vault, k.previous} {
+		if err := v.check(); err != nil {
+			return err
+		}
+	}
+	if k.vault.given() {
+		if err := (vaultServer{vaultPrefix}).check(); err != nil {
+			return err
+		}
+	}
+	if k.previous.given() {
+		return previousServer().check()
+	}
 	return nil
 }
 
-// sealer returns a Sealer over the key services.
-func (k *keyServices) sealer(st store.OwnerKeys) (*crypto.Sealer, error) {
+// services are open key services, the one that wraps first.
+type services []crypto.Secrets
+
+// close ends what logged in.
+func (all services) close() {
+	for _, s := range all {
+		if c, ok := s.(io.Closer); ok {
+			_ = c.Close() // nothing is lost: it keeps nothing
+		}
+	}
+}
+
+// open opens the key services. Close what it returns.
+func (k *keyServices) open() (all services, err error) {
 	if err := k.check(); err != nil {
 		return nil, err
 	}
-	var services []crypto.Secrets
+	defer func() {
+		if err != nil {
+			all.close()
+		}
+	}()
 	if k.ring.path != "" {
 		r, err := k.ring.open()
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		services = append(services, r)
+		all = append(all, r)
 	}
-	if k.vault != "" {
-		v, err := k.transit()
+	if k.vault.given() {
+		v, err := vaultServer{vaultPrefix}.open(k.vault)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		services = append(services, v)
+		all = append(all, v)
 	}
 	if k.to == "vault" {
-		services[0], services[1] = services[1], services[0]
+		all[0], all[1] = all[1], all[0]
 	}
-	return crypto.NewSealer(services[0], st, &crypto.SealerOptions{Previous: services[1:]})
+	if k.previous.given() {
+		v, err := previousServer().open(k.previous)
+		if err != nil {
+			return all, fmt.Errorf("the previous Vault: %w", err)
+		}
+		all = append(all, v)
+	}
+	return all, nil
 }
 
-// transit takes Vault's address and token from where its own command does.
-func (k *keyServices) transit() (*vaulttransit.Transit, error) {
-	config := api.DefaultConfig() // reads VAULT_ADDR and the rest
-	if config.Error != nil {
-		return nil, fmt.Errorf("the environment does not say how to reach Vault: %w", lanyard.ErrUnavailable)
+// A pass over all connections asks about each owner once, in whatever order
+// they come: an owner's key is kept until the pass is over, and there is room
+// for many, at less than a kilobyte each.
+const (
+	keptFor  = 24 * time.Hour
+	keptKeys = 100_000
+)
+
+// with lends f a Sealer over the key services and closes them.
+func (k *keyServices) with(st store.OwnerKeys, f func(s *crypto.Sealer) error) error {
+	all, err := k.open()
+	if err != nil {
+		return err
 	}
-	client, err := api.NewClient(config)
-	if err != nil { // whose text may hold what the environment holds
-		return nil, fmt.Errorf("the environment does not say how to reach Vault: %w", lanyard.ErrUnavailable)
+	defer all.close()
+	s, err := crypto.NewSealer(all[0], st, &crypto.SealerOptions{
+		Previous: all[1:], CacheTTL: keptFor, CacheSize: keptKeys,
+	})
+	if err != nil {
+		return err
 	}
-	return vaulttransit.New(client, k.vault, &vaulttransit.Options{Mount: k.mount})
+	return f(s)
 }

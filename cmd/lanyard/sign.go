@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/crypto"
 )
 
 // signReport is an apikey.SignAllReport as it is printed.
@@ -49,17 +50,15 @@ func prepareKeysSign(j *job, flags *flag.FlagSet) action {
 			}
 		}
 		return d.with(ctx, func(st tables) error {
-			sealer, err := k.sealer(st)
-			if err != nil {
-				return err
-			}
-			keys, err := apikey.NewService(st, &apikey.Options{Sealer: sealer, Now: j.now})
-			if err != nil {
-				return err
-			}
-			report, stopped := keys.SignAll(ctx, st, &o)
-			stopped = errors.Join(stopped, keys.Close(context.WithoutCancel(ctx)))
-			return j.tellSigned(report, o.DryRun, stopped)
+			return k.with(st, func(sealer *crypto.Sealer) error {
+				keys, err := apikey.NewService(st, &apikey.Options{Sealer: sealer, Now: j.now})
+				if err != nil {
+					return err
+				}
+				report, stopped := keys.SignAll(ctx, st, &o)
+				stopped = errors.Join(stopped, keys.Close(context.WithoutCancel(ctx)))
+				return j.tellSigned(report, o.DryRun, stopped)
+			})
 		})
 	}
 }

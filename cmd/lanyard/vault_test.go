@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -156,23 +158,119 @@ func TestDoctorWhenVaultGoesAway(t *testing.T) {
 	t.Setenv("VAULT_MAX_RETRIES", "0")
 	s := newSite(t)
 	s.connect(t, ownerNamed(1))
-	k := &keyServices{ring: &ring{}, vault: "lanyard", mount: "secrets/transit"}
-	call(t, "rewrap", "-database", s.database, "-keyring", s.keyring, "-vault", k.vault, "-vault-mount", k.mount, "-to", "vault").want(t, "rewrap -to vault", exitOK)
+	k := &keyServices{ring: &ring{}, vault: &transitKey{key: "lanyard", mount: "secrets/transit"}, previous: &transitKey{mount: "transit"}}
+	call(t, "rewrap", "-database", s.database, "-keyring", s.keyring, "-vault", k.vault.key, "-vault-mount", k.vault.mount, "-to", "vault").want(t, "rewrap -to vault", exitOK)
 	d := &database{flag: s.database}
 	st, err := d.open(t.Context(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = st.Close() }()
-	sealer, err := k.sealer(st)
+	err = k.with(st, func(sealer *crypto.Sealer) error {
+		server.Close()
+		j := &job{stderr: io.Discard}
+		for _, c := range append(j.examineOwnerKeys(t.Context(), st, sealer), j.examineConnections(t.Context(), d, st, sealer, catalog.All())) {
+			if c.Status != statusUnavailable || len(c.Items) != 0 {
+				t.Errorf("%s: %+v, want that it is unavailable", c.Name, c)
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	server.Close()
-	j := &job{stderr: io.Discard}
-	for _, c := range append(j.examineOwnerKeys(t.Context(), st, sealer), j.examineConnections(t.Context(), d, st, sealer, catalog.All())) {
-		if c.Status != statusUnavailable || len(c.Items) != 0 {
-			t.Errorf("%s: %+v, want that it is unavailable", c.Name, c)
+}
+
+// A pod logs in with the token of its service account.
+func TestKubernetesLogin(t *testing.T) {
+	fake := fakeVault(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Role, JWT string }
+		switch {
+		case r.URL.Path != "/v1/auth/k8s/login":
+			fake.Config.Handler.ServeHTTP(w, r)
+		case json.NewDecoder(r.Body).Decode(&body) != nil || body.Role != "host" || body.JWT != "a-jwt":
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]any{"auth": map[string]any{"client_token": "a-token", "lease_duration": 3600}})
 		}
+	}))
+	t.Cleanup(server.Close)
+	jwt := filepath.Join(t.TempDir(), "jwt")
+	if err := os.WriteFile(jwt, []byte("a-jwt\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("VAULT_ADDR", server.URL)
+	t.Setenv("VAULT_TOKEN", "") // and not that one
+	t.Setenv(vaultPrefix+varKubernetes, "host")
+	t.Setenv(vaultPrefix+varJWTFile, jwt)
+	t.Setenv(vaultPrefix+varAuthMount, "k8s")
+	s := newSite(t)
+	flags := []string{"-database", s.database, "-keyring", s.keyring, "-vault", "lanyard", "-vault-mount", "secrets/transit", "-to", "vault"}
+	call(t, append([]string{"rewrap"}, flags...)...).want(t, "rewrap", exitOK, "121 rewrapped")
+	t.Setenv(vaultPrefix+varKubernetes, "another")
+	call(t, append([]string{"rewrap"}, flags...)...).want(t, "rewrap as another role", exitProblem, "denies access")
+}
+
+// Half a login, or two, is refused before anything is opened.
+func TestLoginsThatCannotBeMeant(t *testing.T) {
+	t.Setenv("VAULT_ADDR", "http://127.0.0.1:1")
+	none := filepath.Join(t.TempDir(), "none")
+	for _, suffixes := range [][]string{
+		{varRoleID}, {varSecretID}, {varSecretIDFile}, {varRoleID, varSecretID, varSecretIDFile}, {varJWTFile}, {varAuthMount},
+		{varRoleID, varSecretID, varKubernetes},
+	} {
+		for _, prefix := range []string{vaultPrefix, previousPrefix} {
+			t.Run(prefix+strings.Join(suffixes, " "), func(t *testing.T) {
+				for _, suffix := range suffixes {
+					t.Setenv(prefix+suffix, "canary")
+				}
+				got := call(t, "rewrap", "-database", none, "-vault", "a", "-previous-vault", "b").want(t, "rewrap", exitUsage, prefix)
+				if strings.Contains(got.err, "canary") {
+					t.Errorf("it repeats what is in the environment: %s", got.err)
+				}
+			})
+		}
+	}
+	// A token is for the server that gave it.
+	t.Setenv("VAULT_TOKEN", "canary")
+	t.Setenv(previousPrefix+varAddr, "http://127.0.0.1:2")
+	call(t, "rewrap", "-database", none, "-vault", "a", "-previous-vault", "b").want(t, "rewrap", exitUsage, "no login")
+	t.Setenv(vaultPrefix+varRoleID, "canary")
+	t.Setenv(vaultPrefix+varSecretIDFile, none)
+	s := newSite(t)
+	call(t, "rewrap", "-database", s.database, "-vault", "a").want(t, "rewrap with a missing file", exitProblem, "read the secret id")
+}
+
+// The previous Vault has an address, namespace and token of its own, and never
+// the other's.
+func TestPreviousServer(t *testing.T) {
+	t.Setenv("VAULT_ADDR", "http://127.0.0.1:1")
+	t.Setenv("VAULT_AGENT_ADDR", "http://127.0.0.1:2")
+	t.Setenv("VAULT_NAMESPACE", "one")
+	t.Setenv("VAULT_TOKEN", "a-token")
+	for name, tt := range map[string]struct {
+		env                      map[string]string
+		address, namespace, said string
+	}{
+		"the same":          {nil, "http://127.0.0.1:2", "one", "a-token"},
+		"another token":     {map[string]string{varToken: "t"}, "http://127.0.0.1:2", "one", "t"},
+		"another namespace": {map[string]string{varToken: "t", varNamespace: "two"}, "http://127.0.0.1:2", "two", "t"},
+		"another server":    {map[string]string{varToken: "t", varAddr: "http://127.0.0.1:3"}, "http://127.0.0.1:3", "", "t"},
+		"another login":     {map[string]string{varRoleID: "r", varSecretID: "s"}, "http://127.0.0.1:2", "one", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for variable, value := range tt.env {
+				t.Setenv(previousPrefix+variable, value)
+			}
+			client, err := previousServer().client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if client.Address() != tt.address || client.Namespace() != tt.namespace || client.Token() != tt.said {
+				t.Errorf("it is asked at %s in %q with the token %q, want %s, %q and %q",
+					client.Address(), client.Namespace(), client.Token(), tt.address, tt.namespace, tt.said)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -16,8 +17,12 @@ import (
 	"testing"
 	"time"
 
+	vault "github.com/hashicorp/vault/api"
+
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/crypto/vaulttransit"
 	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/providertest"
 )
@@ -51,6 +56,67 @@ func TestInstancesShareKeys(t *testing.T) {
 	})
 }
 
+// Who is deactivated through one instance is refused there at once, and within
+// two seconds on the other, which had just believed his key.
+func TestDeactivationReachesInstances(t *testing.T) {
+	t.Parallel()
+	onEachDatabase(t, func(t *testing.T, env map[string]string) {
+		s := configure(t, env)
+		one, other := openHost(t, s), openHost(t, s)
+		owner := lanyard.Owner{Subject: "ana"}
+		made, err := one.keys.Create(t.Context(), owner, apikey.CreateRequest{Name: "laptop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		verify := func(at *services) error {
+			_, err := at.keys.Verify(t.Context(), made.Secret.Reveal())
+			return err
+		}
+		for range 2 {
+			if err := errors.Join(verify(one), verify(other)); err != nil {
+				t.Fatalf("Verify = %v, want nil", err)
+			}
+		}
+		if err := one.profiles.Deactivate(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(one); !errors.Is(err, lanyard.ErrUnauthenticated) {
+			t.Errorf("Verify where the owner was deactivated = %v, want lanyard.ErrUnauthenticated", err)
+		}
+		eventually(t, 2*time.Second, "the owner's key is dead on the other instance", func() bool {
+			return errors.Is(verify(other), lanyard.ErrUnauthenticated)
+		})
+		if err := other.profiles.Reactivate(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := verify(other); err != nil {
+			t.Errorf("Verify where the owner was reactivated = %v, want nil", err)
+		}
+		eventually(t, 2*time.Second, "the owner's key works again on the first instance", func() bool { return verify(one) == nil })
+	})
+}
+
+// openHost opens the services of an instance that serves nothing.
+func openHost(t *testing.T, s settings) *services {
+	t.Helper()
+	var open closers
+	t.Cleanup(func() {
+		if err := open.close(context.WithoutCancel(t.Context())); err != nil {
+			t.Errorf("close = %v", err)
+		}
+	})
+	spans, err := newTelemetry("x", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open.push(spans.close)
+	parts, err := openServices(t.Context(), s, spans, slog.New(slog.DiscardHandler), &open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts
+}
+
 // The front hands requests to the instances in turn, as they came.
 func TestFront(t *testing.T) {
 	t.Parallel()
@@ -75,11 +141,10 @@ func TestFront(t *testing.T) {
 	a.call(http.MethodPost, keys, `{"name":"x"}`, userHeader, "bob", "X-Forwarded-For", "198.51.100.9").decode(t, &created)
 	a.call(http.MethodDelete, keys+"/"+created.Key.ID, "", userHeader, "bob")
 	a.call(http.MethodGet, a.instances["a"]+"/api/hello", "", "Authorization", "Bearer "+created.Secret, "X-Forwarded-For", "198.51.100.10")
-	history := a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "bob").body
 	for _, ip := range []string{"198.51.100.9", "198.51.100.10"} {
-		if !strings.Contains(history, `"ip":"`+ip+`"`) {
-			t.Errorf("the history is %s, want the address %s that the front told", history, ip)
-		}
+		eventually(t, 10*time.Second, "the history tells the address "+ip+" that the front told", func() bool {
+			return strings.Contains(a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "bob").body, `"ip":"`+ip+`"`)
+		})
 	}
 
 	// A form of the page's own origin passes, which it would not if the front
@@ -92,7 +157,7 @@ func TestFront(t *testing.T) {
 	if r := a.call(http.MethodPost, a.url+"/account/api/v1/api-keys", `{"name":"x"}`, userHeader, "ana", "Origin", "http://evil.example"); r.status != http.StatusForbidden {
 		t.Errorf("a request from another origin = %d, want 403", r.status)
 	}
-	history = a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "ana").body
+	history := a.call(http.MethodGet, a.url+"/account/api/v1/activity", "", userHeader, "ana").body
 	if !strings.Contains(history, `"ip":"127.0.0.1"`) || strings.Contains(history, "203.0.113.7") {
 		t.Errorf("the history is %s, want the address the front saw", history)
 	}
@@ -308,7 +373,10 @@ func TestSettings(t *testing.T) {
 	}{
 		"an argument":                {[]string{"serve"}, nil},
 		"an unknown flag":            {[]string{"-verbose"}, nil},
-		"a Vault without a token":    {nil, map[string]string{"VAULT_ADDR": "https://vault:8200"}},
+		"a Vault without a login":    {nil, map[string]string{"VAULT_ADDR": "https://vault:8200"}},
+		"a role without its secret":  {nil, map[string]string{"VAULT_ADDR": "https://vault:8200", "VAULT_TOKEN": "t", "VAULT_ROLE_ID": "r"}},
+		"a secret without its role":  {nil, map[string]string{"VAULT_ADDR": "https://vault:8200", "VAULT_TOKEN": "t", "VAULT_SECRET_ID": "s"}},
+		"two logins":                 {nil, map[string]string{"VAULT_ADDR": "https://vault:8200", "VAULT_ROLE_ID": "r", "VAULT_SECRET_ID": "s", "VAULT_KUBERNETES_ROLE": "k"}},
 		"a network that is none":     {nil, map[string]string{"JIRA_NETWORKS": "intranet"}},
 		"a network without a prefix": {nil, map[string]string{"JIRA_NETWORKS": "10.0.0.1"}},
 	} {
@@ -321,6 +389,31 @@ func TestSettings(t *testing.T) {
 	}, io.Discard)
 	if err != nil || !s.database.IsZero() || s.vault.address != "" || s.vault.key != "lanyard" || len(s.jira.Networks) != 2 || s.drain <= 0 {
 		t.Errorf("parseSettings = %+v, %v; want the embedded defaults", s, err)
+	}
+}
+
+// A login goes before a token that is left over, and can be printed.
+func TestVaultLogins(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		want func(vault.AuthMethod) bool
+	}{
+		"a token": {map[string]string{}, func(m vault.AuthMethod) bool { return m == nil }},
+		"AppRole": {map[string]string{"VAULT_ROLE_ID": "r", "VAULT_SECRET_ID": "canary", "VAULT_AUTH_MOUNT": "m"}, func(m vault.AuthMethod) bool {
+			a, ok := m.(vaulttransit.AppRole)
+			return ok && a.Mount == "m" && a.RoleID == "r" && a.SecretID.Reveal() == "canary"
+		}},
+		"Kubernetes": {map[string]string{"VAULT_KUBERNETES_ROLE": "k"}, func(m vault.AuthMethod) bool { return m == vaulttransit.Kubernetes{Role: "k"} }},
+	} {
+		tt.env["VAULT_ADDR"], tt.env["VAULT_TOKEN"] = "https://vault:8200", "canary"
+		s, err := vaultOf(func(name string) string { return tt.env[name] })
+		if err != nil || !tt.want(s.auth) {
+			t.Errorf("%s: vaultOf = %+v, %v; want that login", name, s.auth, err)
+		}
+		if text := fmt.Sprintf("%+v", s); strings.Contains(text, "canary") {
+			t.Errorf("%s: the settings print as %s", name, text)
+		}
 	}
 }
 

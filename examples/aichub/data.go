@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -46,25 +47,27 @@ func opened[D database](d D, err error) (database, error) {
 }
 
 // openSecrets opens Vault where the settings name it, else a keyring. A
-// keyring beside Vault is from before: what it wrapped still opens.
-func openSecrets(ctx context.Context, s settings, keys store.OwnerKeys) (secrets crypto.Secrets, previous []crypto.Secrets, err error) {
+// keyring beside Vault is from before: what it wrapped still opens. What is to
+// be closed is pushed to open.
+func openSecrets(ctx context.Context, s settings, keys store.OwnerKeys, logger *slog.Logger, open *closers) (secrets crypto.Secrets, previous []crypto.Secrets, err error) {
 	path := filepath.Join(s.data, "lanyard.keys")
 	if s.vault.address == "" {
 		secrets, err = openKeyring(ctx, path, keys)
 		return secrets, nil, err
 	}
-	secrets, err = openVault(s.vault)
+	transit, err := openVault(s.vault, logger)
 	if err != nil {
 		return nil, nil, err
 	}
+	open.push(func(context.Context) error { return transit.Close() })
 	ring, err := keyring.Open(path, nil)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return secrets, nil, nil
+		return transit, nil, nil
 	case err != nil:
 		return nil, nil, err
 	}
-	return secrets, []crypto.Secrets{ring}, nil
+	return transit, []crypto.Secrets{ring}, nil
 }
 
 // openKeyring opens the keyring at path. It makes one only before anything was
@@ -92,9 +95,10 @@ func openKeyring(ctx context.Context, path string, keys store.OwnerKeys) (*keyri
 }
 
 // openVault makes a client that takes its certificates from the environment,
-// as VAULT_CACERT, and address and token from the settings alone. A host whose
-// token expires renews it, and tells its client by SetToken.
-func openVault(s vaultSettings) (crypto.Secrets, error) {
+// as VAULT_CACERT, and address and login from the settings alone. With a login
+// tokens are renewed and replaced; a host with a token of its own renews it,
+// and tells its client by SetToken.
+func openVault(s vaultSettings, logger *slog.Logger) (*vaulttransit.Transit, error) {
 	config := vault.DefaultConfig()
 	if config.Error != nil {
 		return nil, config.Error
@@ -105,5 +109,5 @@ func openVault(s vaultSettings) (crypto.Secrets, error) {
 		return nil, err
 	}
 	client.SetToken(s.token.Reveal())
-	return vaulttransit.New(client, s.key, nil)
+	return vaulttransit.New(client, s.key, &vaulttransit.Options{Mount: s.mount, Auth: s.auth, Logger: logger})
 }

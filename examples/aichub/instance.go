@@ -78,7 +78,7 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 	if err := st.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	secrets, previous, err := openSecrets(ctx, s, st)
+	secrets, previous, err := openSecrets(ctx, s, st, logger, open)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,7 +10,10 @@ import (
 	"strings"
 	"time"
 
+	vault "github.com/hashicorp/vault/api"
+
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/crypto/vaulttransit"
 	"github.com/aichub/lanyard/providertoken"
 )
 
@@ -27,9 +31,10 @@ type settings struct {
 }
 
 type vaultSettings struct {
-	address string
-	token   lanyard.Secret
-	key     string // name of the transit key
+	address    string
+	auth       vault.AuthMethod // nil = with token
+	token      lanyard.Secret
+	mount, key string // of the transit engine; "" = transit
 }
 
 // environment is what -help says of it.
@@ -37,8 +42,15 @@ const environment = `
 Environment:
   DATABASE_URL       a PostgreSQL database; without it a SQLite file in -data
   VAULT_ADDR         a Vault or OpenBao server; without it a keyring in -data
-  VAULT_TOKEN        a token that may encrypt, decrypt and rewrap with the key
+  VAULT_ROLE_ID, VAULT_SECRET_ID
+                     log in with an AppRole that may encrypt, decrypt and rewrap with the key,
+  VAULT_KUBERNETES_ROLE
+                     or with the pod's service account and this role,
+  VAULT_TOKEN        or use this token, which must not expire while it runs
+  VAULT_AUTH_MOUNT   where that login is mounted (default approle, or kubernetes)
   VAULT_TRANSIT_KEY  name of the transit key, which must be derived (default lanyard)
+  VAULT_TRANSIT_MOUNT
+                     where the transit engine is mounted (default transit)
   JIRA_URL           your own Jira Data Center for the agent; without it Jira Cloud
   JIRA_NETWORKS      private networks it may be in, as 10.1.0.0/16,10.2.0.0/16
 `
@@ -65,16 +77,37 @@ func parseSettings(args []string, getenv func(string) string, stderr io.Writer) 
 	if url := getenv("DATABASE_URL"); url != "" {
 		s.database = lanyard.NewSecret(url)
 	}
-	s.vault = vaultSettings{address: getenv("VAULT_ADDR"), token: lanyard.NewSecret(getenv("VAULT_TOKEN")), key: getenv("VAULT_TRANSIT_KEY")}
-	if s.vault.address != "" && getenv("VAULT_TOKEN") == "" {
-		return settings{}, errors.New("VAULT_ADDR is set and VAULT_TOKEN is not")
-	}
-	if s.vault.key == "" {
-		s.vault.key = "lanyard"
-	}
 	var err error
+	if s.vault, err = vaultOf(getenv); err != nil {
+		return settings{}, err
+	}
 	s.jira, err = jiraInstance(getenv("JIRA_URL"), getenv("JIRA_NETWORKS"))
 	return s, err
+}
+
+// vaultOf reads which Vault there is and how to log in. A login goes before a
+// token.
+func vaultOf(getenv func(string) string) (vaultSettings, error) {
+	s := vaultSettings{
+		address: getenv("VAULT_ADDR"), token: lanyard.NewSecret(getenv("VAULT_TOKEN")),
+		mount: getenv("VAULT_TRANSIT_MOUNT"), key: cmp.Or(getenv("VAULT_TRANSIT_KEY"), "lanyard"),
+	}
+	roleID, secretID, role := getenv("VAULT_ROLE_ID"), getenv("VAULT_SECRET_ID"), getenv("VAULT_KUBERNETES_ROLE")
+	switch {
+	case s.address == "":
+		return s, nil
+	case (roleID == "") != (secretID == ""):
+		return s, errors.New("VAULT_ROLE_ID and VAULT_SECRET_ID belong together")
+	case roleID != "" && role != "":
+		return s, errors.New("VAULT_ROLE_ID and VAULT_KUBERNETES_ROLE are two logins")
+	case roleID != "":
+		s.auth = vaulttransit.AppRole{Mount: getenv("VAULT_AUTH_MOUNT"), RoleID: roleID, SecretID: lanyard.NewSecret(secretID)}
+	case role != "":
+		s.auth = vaulttransit.Kubernetes{Mount: getenv("VAULT_AUTH_MOUNT"), Role: role}
+	case s.token.IsZero():
+		return s, errors.New("VAULT_ADDR is set, and neither VAULT_ROLE_ID, VAULT_KUBERNETES_ROLE nor VAULT_TOKEN is")
+	}
+	return s, nil
 }
 
 // jiraInstance registers the organisation's own Jira.
