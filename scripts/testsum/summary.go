@@ -46,6 +46,9 @@ var groups = []struct {
 	}},
 }
 
+// serverBackends are those of which whoever starts or finds the server says so.
+var serverBackends = []string{"postgres", "vault"}
+
 type summary struct {
 	out      io.Writer
 	total    counts
@@ -257,11 +260,18 @@ func (s *summary) report(required []string) bool {
 	}
 	ok := s.total.failed == 0 && s.total.passed > 0
 	for _, name := range required {
-		if c, known := s.backends[name]; !known || c.passed == 0 {
-			s.print("no test of " + name + " passed, and it is required")
-			s.total.failed++
-			ok = false
+		missing := ""
+		switch c, known := s.backends[name]; {
+		case !known || c.passed == 0:
+			missing = "no test of " + name + " passed, and it is required"
+		case slices.Contains(serverBackends, name) && len(s.using[name]) == 0:
+			missing = "no server of " + name + " was used, and it is required"
+		default:
+			continue
 		}
+		s.print(missing)
+		s.total.failed++
+		ok = false
 	}
 	s.print(s.total.String())
 	return ok

@@ -8,6 +8,7 @@ import (
 func TestSummary(t *testing.T) {
 	t.Parallel()
 	const pass = `{"Action":"pass","Package":"x/store/postgres","Test":"TestStore"}` + "\n"
+	const using = "postgres: using PostgreSQL 15\nvault: using Vault 1.21\n"
 	tests := []struct {
 		name, in string
 		require  []string
@@ -15,7 +16,7 @@ func TestSummary(t *testing.T) {
 		last     string
 		contains string
 	}{
-		{name: "passes", in: pass, require: []string{"postgres"}, ok: true, last: "1 passed, 0 failed, 0 skipped"},
+		{name: "passes", in: using + pass, require: []string{"postgres"}, ok: true, last: "1 passed, 0 failed, 0 skipped"},
 		{name: "nothing ran", in: "", last: "0 passed, 0 failed, 0 skipped"},
 		{name: "the required store was skipped",
 			in:      `{"Action":"pass","Package":"x","Test":"TestA"}` + "\n" + strings.Replace(pass, "pass", "skip", 1),
@@ -36,13 +37,15 @@ func TestSummary(t *testing.T) {
 			last: "0 passed, 2 failed, 0 skipped"},
 		{name: "a command that failed without a test", in: pass + "== vet\nx.go:2: odd\n!! exit status 1\n",
 			last: "1 passed, 1 failed, 0 skipped", contains: "x.go:2: odd"},
-		{name: "a subtest named after the store", in: `{"Action":"pass","Package":"x","Test":"TestA/Postgres/b"}` + "\n",
+		{name: "a subtest named after the store", in: using + `{"Action":"pass","Package":"x","Test":"TestA/Postgres/b"}` + "\n",
 			require: []string{"postgres"}, ok: true, last: "1 passed, 0 failed, 0 skipped"},
-		{name: "two are required, and one ran", in: pass, require: []string{"postgres", "vault"},
+		{name: "two are required, and one ran", in: using + pass, require: []string{"postgres", "vault"},
 			last: "1 passed, 1 failed, 0 skipped", contains: "no test of vault passed, and it is required"},
-		{name: "two are required, and both ran", in: pass + `{"Action":"pass","Package":"x/integration/vault","Test":"TestPolicy"}` + "\n",
+		{name: "two are required, and both ran", in: using + pass + `{"Action":"pass","Package":"x/integration/vault","Test":"TestPolicy"}` + "\n",
 			require: []string{"postgres", "vault"}, ok: true, last: "2 passed, 0 failed, 0 skipped",
 			contains: "  Vault                                  1 passed, 0 failed, 0 skipped"},
+		{name: "tests passed without a server", in: pass, require: []string{"postgres"},
+			last: "1 passed, 1 failed, 0 skipped", contains: "no server of postgres was used, and it is required"},
 		{name: "another package is not the server's", in: `{"Action":"pass","Package":"x/crypto/vaulttransit","Test":"TestVaults"}` + "\n",
 			require: []string{"vault"}, last: "1 passed, 1 failed, 0 skipped"},
 		{name: "nobody knows what is required", in: pass, require: []string{"oracle"},
