@@ -44,7 +44,43 @@ func TestValidateNamesTheDefinition(t *testing.T) {
 		"/verify/0/rules/0/verdict": func(d *providertoken.Definition) {
 			d.Verify[0].Rules = []providertoken.Rule{{Verdict: providertoken.VerdictOK}}
 		},
-		"/verify/0/expiry":    func(d *providertoken.Definition) { d.Verify[0].Expiry.Header = "X-Expires" },
+		"/verify/0/method":         func(d *providertoken.Definition) { d.Verify[0].Method = "DELETE" },
+		"/verify/0/identity/name":  func(d *providertoken.Definition) { d.Verify[0].Identity.Name = `!"ana"` },
+		"/verify/0/identity/email": func(d *providertoken.Definition) { d.Verify[0].Identity.Email = "@this.email" },
+		"/verify/0/expiry/path": func(d *providertoken.Definition) {
+			d.Verify[0].Expiry = providertoken.Expiry{Path: "https://evil.example", JSON: "end", Layouts: []string{"2006-01-02"}}
+		},
+		"/verify/0/rules/0/when/json/0/path": func(d *providertoken.Definition) {
+			d.Verify[0].Rules = []providertoken.Rule{{Verdict: "invalid", When: providertoken.Condition{JSON: []providertoken.JSONCondition{{Path: `{"a":!1}`, Exists: true}}}}}
+		},
+		"/instance/alternatives/0/id":   alternative(func(a *providertoken.Alternative) { a.ID = "The Gateway" }),
+		"/instance/alternatives/0/base": alternative(func(a *providertoken.Alternative) { a.Base = "https://{tenant}.acme.example" }),
+		"/instance/alternatives/0/discover/0/name": alternative(func(a *providertoken.Alternative) {
+			a.Discover[0].Name = "key"
+		}),
+		"/instance/alternatives/0/discover/0/path": alternative(func(a *providertoken.Alternative) {
+			a.Discover[0].Path = "//evil.example"
+		}),
+		"/instance/alternatives/0/discover/0/json": alternative(func(a *providertoken.Alternative) {
+			a.Discover[0].JSON = `!"evil"`
+		}),
+		"/methods/0/revoke/method": func(d *providertoken.Definition) {
+			d.Methods[0].Revoke = providertoken.Revocation{Method: "GET", Path: "/revoke", Accept: providertoken.Condition{Status: []int{204}}}
+		},
+		"/methods/0/revoke/path": func(d *providertoken.Definition) {
+			d.Methods[0].Revoke = providertoken.Revocation{Method: "POST", Path: "revoke", Accept: providertoken.Condition{Status: []int{204}}}
+		},
+		"/methods/0/revoke/accept": func(d *providertoken.Definition) {
+			d.Methods[0].Revoke = providertoken.Revocation{Method: "POST", Path: "/revoke"}
+		},
+		"/methods/0/revoke_url": func(d *providertoken.Definition) { d.Methods[0].RevokeURL = "https://acme.example/{key}" },
+		"/methods/0/fields/0/shapes/0/pattern": func(d *providertoken.Definition) {
+			d.Methods[0].Fields[0].Shapes = []providertoken.Shape{{Pattern: "acme_"}}
+		},
+		"/verify/0/expiry": func(d *providertoken.Definition) { d.Verify[0].Expiry.Header = "X-Expires" },
+		"/instance": func(d *providertoken.Definition) {
+			d.Instance = providertoken.InstanceSpec{Mode: providertoken.ModeOperator, Alternatives: []providertoken.Alternative{{ID: "gateway"}}}
+		},
 		"/limits":             func(d *providertoken.Definition) { d.Limits.PerHour = -1 },
 		"/notices/0/severity": func(d *providertoken.Definition) { d.Notices = []providertoken.Notice{{Text: "x", Severity: "loud"}} },
 	} {
@@ -70,6 +106,18 @@ func TestValidateNamesTheDefinition(t *testing.T) {
 	}
 }
 
+// alternative spoils an alternative that is good otherwise.
+func alternative(spoil func(*providertoken.Alternative)) func(*providertoken.Definition) {
+	return func(d *providertoken.Definition) {
+		a := providertoken.Alternative{
+			ID: "gateway", Base: "https://gateway.acme.example/{tenant}",
+			Discover: []providertoken.Discovery{{Name: "tenant", Path: "/tenant", JSON: "id"}},
+		}
+		spoil(&a)
+		d.Instance.Alternatives = []providertoken.Alternative{a}
+	}
+}
+
 func joined(err error) []error {
 	if many, is := err.(interface{ Unwrap() []error }); is {
 		return many.Unwrap()
@@ -91,6 +139,9 @@ func TestInstances(t *testing.T) {
 		"proxy's scheme": func(i *providertoken.Instance) { i.Proxy = &url.URL{Scheme: "ftp", Host: "proxy.acme.example"} },
 		"proxy's host":   func(i *providertoken.Instance) { i.Proxy = &url.URL{Scheme: "http"} },
 		"network":        func(i *providertoken.Instance) { i.Networks = []netip.Prefix{{}} },
+		"an alternative that is not there": func(i *providertoken.Instance) {
+			i.Alternatives = map[string]string{"gateway": "https://api.acme.example"}
+		},
 		"mapped network": func(i *providertoken.Instance) {
 			i.Networks = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}
 		},

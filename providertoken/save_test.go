@@ -382,8 +382,9 @@ func TestProviders(t *testing.T) {
 		}
 	}
 	want := []string{
-		"azure-devops", "azure-devops-x", "businessmap", "businessmap-x", "github", "github-x",
-		"jira-cloud", "jira-cloud-x", "jira-data-center-x", "servicenow", "servicenow-x",
+		"azure-devops", "azure-devops-x", "bitbucket-cloud", "bitbucket-cloud-x", "businessmap", "businessmap-x",
+		"confluence-cloud", "confluence-cloud-x", "figma", "figma-x", "github", "github-x", "github-enterprise-x", "gitlab", "gitlab-x",
+		"jira-cloud", "jira-cloud-x", "jira-data-center-x", "notion", "notion-x", "servicenow", "servicenow-x", "slack", "slack-x",
 	}
 	if !equal(ids, want) {
 		t.Errorf("Providers = %v, want %v", ids, want)

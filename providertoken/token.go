@@ -125,7 +125,7 @@ func (s *Service) token(row store.ProviderToken) Token {
 	}
 	t := Token{
 		ID: row.ID, Version: row.Version, ProviderID: row.ProviderID, MethodID: row.MethodID, Label: row.Label,
-		Fields: row.Fields, Secrets: secrets, Verdict: Verdict(row.Verdict), Reason: row.Reason, Origin: row.Origin,
+		Fields: typedFields(row.Fields), Secrets: secrets, Verdict: Verdict(row.Verdict), Reason: row.Reason, Origin: row.Origin,
 		CheckedAt: row.CheckedAt, ExpiresAt: row.ExpiresAt, LastUsedAt: row.LastUsedAt,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}

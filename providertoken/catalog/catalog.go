@@ -116,16 +116,34 @@ func parse(name string, raw []byte) (providertoken.Definition, error) {
 	case len(file.Docs) > 1:
 		return d, &Error{File: name, Line: startOf(file.Docs[1]), Column: 1, Message: "a file holds one definition"}
 	}
+	unverifiable := takeVerifyNone(file.Docs[0].Body)
 	if errs := mistyped(name, file.Docs[0].Body, reflect.TypeFor[providertoken.Definition]()); len(errs) > 0 {
 		return d, errors.Join(errs...)
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(&d); err != nil {
+	if err := yaml.NodeToValue(file.Docs[0].Body, &d, yaml.Strict()); err != nil {
 		return d, syntaxError(name, err)
 	}
+	d.Unverifiable = unverifiable
 	if err := d.Validate(); err != nil {
 		return d, validationError(name, file, err)
 	}
 	return d, nil
+}
+
+// takeVerifyNone removes "verify: none" from a definition, and reports whether it
+// was there.
+func takeVerifyNone(body ast.Node) bool {
+	mapping, ok := body.(*ast.MappingNode)
+	if !ok {
+		return false
+	}
+	for i, entry := range mapping.Values {
+		if text, is := entry.Value.(*ast.StringNode); is && entry.Key.GetToken().Value == "verify" && text.Value == "none" {
+			mapping.Values = slices.Delete(mapping.Values, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 // startOf is the line a document begins at.
