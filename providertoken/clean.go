@@ -31,12 +31,12 @@ func (m method) cleanFields(typed map[string]string, partial bool) (map[string]s
 	out := map[string]string{}
 	var errs []error
 	for name := range typed {
-		if f, ok := m.field(name); !ok || !f.isPublic() {
+		if f, ok := m.field(name); !ok || !f.isPublic() || !m.asks(f) {
 			errs = append(errs, unknownField("fields", name))
 		}
 	}
 	for _, f := range m.Fields {
-		if !f.isPublic() {
+		if !f.isPublic() || !m.asks(f) {
 			continue
 		}
 		text, given := typed[f.Name]

@@ -10,6 +10,7 @@ import (
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/catalog"
+	"github.com/aichub/lanyard/providertoken/providertest"
 )
 
 // Every fault of a definition written in Go names the definition and the place.
@@ -167,9 +168,8 @@ func TestInstances(t *testing.T) {
 // A user may paste the address he sees.
 func TestAPastedAddress(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	r := request("jira-cloud", anaSecret)
-	r.Fields["site"] = " https://Acme.atlassian.net/jira/your-work "
+	w := public(t, providertest.JiraCloud(accounts.Account))
+	r := siteRequest(" https://Acme.atlassian.net/jira/your-work ", anaSecret)
 	token, err := w.tokens.Create(t.Context(), ana, r)
 	ok(t, err)
 	if token.Fields["site"] != "acme" {

@@ -38,7 +38,23 @@ type alternative struct {
 type method struct {
 	Method
 	headers map[string]template
+	fixed   bool     // the operator gave the address
 	accept  []string // domains of a pasted address; none where it would not say which field it means
+}
+
+// asks reports whether the user types that field: not one that decides the
+// address and nothing else where the operator gave the address. What a row has of
+// it from another time stays, and stays part of what is sealed; see digest.
+func (m method) asks(f Field) bool {
+	if !m.fixed || !f.Origin {
+		return true
+	}
+	for _, t := range m.headers {
+		if slices.Contains(t.fields(), f.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // makeOffers checks definitions and instances and returns what is offered, in
@@ -142,6 +158,10 @@ func newInstanceOffer(d Definition, i Instance) (*offer, error) {
 	o.id, o.instance, o.fixed, o.base, o.origins = i.ID, i.ID, &base, nil, nil
 	if i.Name != "" {
 		o.name = i.Name
+	}
+	for id, m := range o.methods {
+		m.fixed = true
+		o.methods[id] = m
 	}
 	if o.others, err = instanceAlternatives(o.others, i.Alternatives); err != nil {
 		return nil, err

@@ -91,8 +91,9 @@ type Provider struct {
 	Notices []Notice // those of today
 }
 
-// MethodInfo is what a form needs to know of a Method. Its fields have their
-// Type, and Public where it is implied.
+// MethodInfo is what a form needs to know of a Method. Its fields are those that
+// a user types, without the ones that an instance's operator has answered by its
+// Base. They have their Type, and Public where it is implied.
 type MethodInfo struct {
 	ID        string
 	Label     string
@@ -110,6 +111,9 @@ func (s *Service) Providers() []Provider {
 		for _, m := range o.def.Methods {
 			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser}
 			for _, f := range m.Fields {
+				if !o.methods[m.ID].asks(f) {
+					continue
+				}
 				f.Type, f.Public = f.kind(), f.isPublic()
 				f.Shapes = slices.Clone(f.Shapes)
 				info.Fields = append(info.Fields, f)

@@ -3,6 +3,7 @@ package providertoken
 import (
 	"context"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -274,6 +275,33 @@ func TestDigest(t *testing.T) {
 	} {
 		if got == want {
 			t.Errorf("%s is the same destination", name)
+		}
+	}
+}
+
+// What was sealed while an instance still asked for its address opens for ever:
+// these digests are of then.
+func TestDigestsOfOldRows(t *testing.T) {
+	t.Parallel()
+	d := Definition{
+		ID: "acme", Name: "Acme", Instance: InstanceSpec{Mode: ModeTemplate, Base: "https://{site}.acme.example"},
+		Methods: []Method{{
+			ID: "key", Label: "Key", Headers: map[string]string{"X-Key": "{key}"},
+			Fields: []Field{{Name: "site", Label: "Site", Type: TypeDNSLabel, Origin: true}, {Name: "key", Label: "Key"}},
+		}},
+		Verify: []Probe{{Path: "/me", Identity: Identity{ID: "id"}}},
+	}
+	offers, err := makeOffers([]Definition{d}, []Instance{{ID: "own", Provider: "acme", Base: "https://acme.internal"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{
+		"2b1cc500e3b9eb5d5b74a13a83989563672bb0aa7c148e94590f9b4b5774d1b4",
+		"172d63107f89acacd4e8d903271dcf8fbc8b4afbb36528d62a1576061d5bc4fc",
+	} {
+		at, err := offers[i].destination("key", map[string]string{"site": "one"})
+		if got := hex.EncodeToString(at.digest); err != nil || got != want {
+			t.Errorf("the digest at %s is %s (%v), want %s", offers[i].id, got, err, want)
 		}
 	}
 }

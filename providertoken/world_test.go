@@ -158,17 +158,14 @@ func request(definition, secret string) providertoken.CreateRequest {
 		r.Fields["email"] = "ana@acme.example"
 		name = "api_token"
 	case "jira-cloud", "confluence-cloud":
-		r.Fields["site"], r.Fields["email"] = "acme", "ana@acme.example"
+		r.Fields["email"] = "ana@acme.example"
 		name = "api_token"
 	case "azure-devops":
-		r.Fields["organization"] = "acme"
 		name = "pat"
 	case "businessmap":
-		r.Fields["subdomain"] = "acme"
 		name = "api_key"
 	case "servicenow":
 		r.MethodID = "api_key"
-		r.Fields["instance"] = "acme"
 		name = "api_key"
 	}
 	r.Secrets[name] = lanyard.NewSecret(secret)
