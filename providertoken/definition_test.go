@@ -175,8 +175,17 @@ func TestAPastedAddress(t *testing.T) {
 	if token.Fields["site"] != "acme" {
 		t.Errorf("the site is %q, want acme", token.Fields["site"])
 	}
+	for _, site := range []string{"https://acme.atlassian.net?tab=1", "acme.atlassian.net:443/x#top", "HTTPS://ACME.ATLASSIAN.NET"} {
+		r.Label, r.Fields["site"] = site, site
+		token, err := w.tokens.Create(t.Context(), ana, r)
+		ok(t, err)
+		if token.Fields["site"] != "acme" {
+			t.Errorf("%s is the site %q, want acme", site, token.Fields["site"])
+		}
+	}
 	r.Label = "second"
-	for _, site := range []string{"https://acme.atlassian.net.evil.example/", "https://evil.example/acme.atlassian.net", "acme@evil.example"} {
+	for _, site := range []string{"https://acme.atlassian.net.evil.example/", "https://evil.example/acme.atlassian.net", "acme@evil.example",
+		"https://evil.example?.atlassian.net", "https://acme.atlassian.net:8443/", "https://a.b.atlassian.net", "https://acme.atlassian.net@evil.example/"} {
 		r.Fields["site"] = site
 		if _, err := w.tokens.Create(t.Context(), ana, r); inputCode(err, "fields/site") != lanyard.CodeInvalid {
 			t.Errorf("Create at %q = %v, want it refused", site, err)

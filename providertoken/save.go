@@ -44,7 +44,8 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	label, err1 := cleanLabel(r.Label)
 	fields, err2 := m.cleanFields(r.Fields, false)
 	secrets, err3 := m.cleanSecrets(r.Secrets, false)
-	if err := errors.Join(err1, err2, err3, cleanExpiry(r.ExpiresAt, now)); err != nil {
+	errs := append(s.refuseOthers(o, m, secrets), err1, err2, err3, cleanExpiry(r.ExpiresAt, now))
+	if err := errors.Join(errs...); err != nil {
 		return store.ProviderToken{}, err
 	}
 	dropEmpty(fields)
@@ -187,7 +188,7 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	m := before.method
 	fields, err1 := m.cleanFields(r.Fields, true)
 	secrets, err2 := m.cleanSecrets(r.Secrets, true)
-	errs := []error{err1, err2}
+	errs := append(s.refuseOthers(before.offer, m, secrets), err1, err2)
 	if r.Label != nil {
 		label, err := cleanLabel(*r.Label)
 		row.Label = label

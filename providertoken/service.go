@@ -25,6 +25,7 @@ type Service struct {
 	sealer        *crypto.Sealer
 	offers        []*offer
 	byID          map[string]*offer
+	shapes        []otherShape
 	limit         int
 	verifyTimeout time.Duration // 0 or less: the caller's context alone
 	onEvent       func(context.Context, lanyard.Event)
@@ -54,7 +55,7 @@ func NewService(st Store, sealer *crypto.Sealer, o *Options) (*Service, error) {
 		return nil, fmt.Errorf("providertoken: %w", err)
 	}
 	s := &Service{
-		store: st, sealer: sealer, offers: offers, byID: map[string]*offer{}, limit: opt.Limit,
+		store: st, sealer: sealer, offers: offers, byID: map[string]*offer{}, shapes: recognised(opt.Providers), limit: opt.Limit,
 		verifyTimeout: opt.VerifyTimeout, onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope), telemetry: m, lines: map[string]*line{},
 	}
