@@ -306,15 +306,21 @@ func allTyped(row store.ProviderToken, m method, secrets map[string]string) erro
 	return errors.Join(errs...)
 }
 
-// Delete removes a connection and its secrets. A version other than 0 must be
-// the connection's, else lanyard.ErrConflict. Deleting twice is
-// lanyard.ErrNotFound.
+// Delete removes a connection and its secrets. Where the platform lets a
+// credential end itself it is ended there first, which takes no longer than
+// VerifyTimeout; the event says whether that was done, and a platform that does
+// not do it stops nothing. Elsewhere its owner does it at Token.RevokeURL. A
+// version other than 0 must be the connection's, else lanyard.ErrConflict.
+// Deleting twice is lanyard.ErrNotFound.
 func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, version int64) (err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Delete", tokenAttr(id)...)
 	defer end(&err)
 	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err == nil && version != 0 && version != row.Version {
+		err = lanyard.ErrConflict
+	}
 	if err == nil {
-		e := s.event(ctx, s.now(), ActionDeleted, row)
+		e := s.revoke(ctx, row, s.event(ctx, s.now(), ActionDeleted, row))
 		if err = s.store.DeleteProviderToken(ctx, owner, id, version, e); err == nil {
 			s.drop(id)
 			s.onEvent(ctx, e)

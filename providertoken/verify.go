@@ -49,12 +49,8 @@ func (s *Service) verify(ctx context.Context, d destination, secrets map[string]
 			s.telemetry.verified(ctx, d.offer.id, f.verdict)
 		}
 	}()
-	limited := ctx
-	if s.verifyTimeout > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, s.verifyTimeout)
-		defer cancel()
-	}
+	limited, cancel := s.limited(ctx)
+	defer cancel()
 	headers := d.headers(d.fields, secrets)
 	f = s.probe(limited, d, headers)
 	// A wrong password counts at each base.
@@ -65,6 +61,14 @@ func (s *Service) verify(ctx context.Context, d destination, secrets map[string]
 		return finding{}, unavailable(ctx.Err())
 	}
 	return f, nil
+}
+
+// limited is a context that ends after VerifyTimeout.
+func (s *Service) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.verifyTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.verifyTimeout)
 }
 
 // elsewhere reports whether a credential of that verdict may still be good at
