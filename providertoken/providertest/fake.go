@@ -81,7 +81,7 @@ type Request struct {
 	Header http.Header
 }
 
-// Fake is one platform. Make it with the function named after it.
+// Fake is one platform. Make it with the function named after it, or with [New].
 type Fake struct {
 	accounts func(token string) (Account, bool)
 	platform platform
@@ -89,6 +89,30 @@ type Fake struct {
 	mu   sync.Mutex
 	lie  Lie
 	seen []Request
+}
+
+// Platform is how a platform of one's own says things. Token, WhoAmI and Tell
+// are required.
+type Platform struct {
+	Token  func(r *http.Request) string                                    // the credential, as it was sent
+	Method string                                                          // of the request that WhoAmI answers. Defaults to GET
+	WhoAmI string                                                          // its path, below any base
+	Tell   func(w http.ResponseWriter, a Account)                          // the truth
+	Reject func(w http.ResponseWriter)                                     // of a token nobody has. Defaults to 401 without a body
+	Lies   map[Lie]func(w http.ResponseWriter, r *http.Request, a Account) // its own ways, as far as they are known
+}
+
+// New returns a Fake of a platform that this package does not know. It tells the
+// lies that any platform can.
+func New(accounts func(token string) (Account, bool), p Platform) *Fake {
+	inner := platform{token: p.Token, method: p.Method, whoami: p.WhoAmI, tell: p.Tell, reject: p.Reject, lies: map[Lie]answer{}}
+	if inner.reject == nil {
+		inner.reject = func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) }
+	}
+	for lie, tell := range p.Lies {
+		inner.lies[lie] = tell
+	}
+	return newFake(accounts, inner)
 }
 
 // answer writes one answer about an account.
