@@ -251,7 +251,7 @@ func tenantVerdict(t *testing.T, h http.Handler) providertoken.Verdict {
 
 func tenants(t *testing.T, h http.Handler, change func(*providertoken.Definition)) *world {
 	t.Helper()
-	return scripted(t, h, func(d *providertoken.Definition, o *providertoken.Options) {
+	return scripted(t, h, func(d *providertoken.Definition, _ *providertoken.Options) {
 		d.Instance = providertoken.InstanceSpec{
 			Mode: providertoken.ModeFixed, Base: "https://acme.example",
 			Alternatives: []providertoken.Alternative{{
@@ -446,5 +446,22 @@ func TestAnInstancesAlternatives(t *testing.T) {
 		if _, err := providertoken.NewService(w.store, w.sealer, o); err == nil {
 			t.Errorf("%s: NewService took the alternatives %v", name, bases)
 		}
+	}
+}
+
+// A secret that once was good somewhere is not shown anywhere else when it is
+// not good there any more.
+func TestAProvenConnectionStays(t *testing.T) {
+	t.Parallel()
+	fake := providertest.JiraCloud(accounts.Account)
+	w := public(t, fake)
+	token, err := w.tokens.Create(t.Context(), ana, siteRequest("acme", anaSecret))
+	ok(t, err)
+	fake.Tell(providertest.Revoked)
+	from := len(fake.Requests())
+	v, err := w.tokens.Verify(t.Context(), ana, token.ID)
+	ok(t, err)
+	if got := trace(fake, from); v.Verdict != providertoken.VerdictInvalid || len(got) != 1 {
+		t.Errorf("Verify = %s after %v, want invalid after the site alone", v.Verdict, got)
 	}
 }

@@ -15,7 +15,7 @@ func overlap(a, b string) bool {
 	}
 	type pair struct{ x, y uint32 }
 	seen := map[pair]bool{}
-	todo := []pair{{uint32(x.Start), uint32(y.Start)}} //nolint:gosec // positions in a program of at most some thousand steps
+	todo := []pair{{uint32(x.Start), uint32(y.Start)}}
 	for len(todo) > 0 {
 		at := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
