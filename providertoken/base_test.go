@@ -16,9 +16,8 @@ import (
 	"github.com/aichub/lanyard/providertoken/providertest"
 )
 
-// public is a world whose public addresses all lead to one fake of a
-// definition.
-func public(t *testing.T, fake *providertest.Fake) *world {
+// public is a world whose public addresses all lead to one handler.
+func public(t *testing.T, fake http.Handler) *world {
 	t.Helper()
 	server, err := providertest.NewServer(fake)
 	ok(t, err)
@@ -469,5 +468,36 @@ func TestAProvenConnectionStays(t *testing.T) {
 	ok(t, err)
 	if got := trace(fake, from); v.Verdict != providertoken.VerdictInvalid || len(got) != 1 {
 		t.Errorf("Verify = %s after %v, want invalid after the site alone", v.Verdict, got)
+	}
+}
+
+// A Businessmap that is at its newer domain only is found there.
+func TestBusinessmapsOtherDomain(t *testing.T) {
+	t.Parallel()
+	fake := providertest.Businessmap(accounts.Account)
+	for name, gone := range map[string]http.HandlerFunc{
+		"no such tenant": says(404, "text/html", "not here"),
+		"a landing page": says(200, "text/html", "welcome"),
+		"another tenant": says(401, "application/json", `{"error": {"message": "no"}}`),
+	} {
+		w := public(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.Host, ".kanbanize.com") {
+				gone(rw, r)
+				return
+			}
+			fake.ServeHTTP(rw, r)
+		}))
+		r := request("businessmap", anaSecret)
+		r.ProviderID, r.Fields["subdomain"] = "businessmap", "https://acme.businessmap.io/ctrl_board/1"
+		token, err := w.tokens.Create(t.Context(), ana, r)
+		ok(t, err)
+		if token.Base != "https://acme.businessmap.io" || token.Fields["subdomain"] != "acme" {
+			t.Errorf("%s: connected at %s with %v", name, token.Base, token.Fields)
+		}
+		client, err := w.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "businessmap"}, nil)
+		ok(t, err)
+		if status := fetch(t, client, token.Base+"/api/v2/me"); status != http.StatusOK {
+			t.Errorf("%s: a client is answered %d", name, status)
+		}
 	}
 }

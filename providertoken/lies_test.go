@@ -151,6 +151,11 @@ func TestADefinitionThatCannotVerify(t *testing.T) {
 		d.Verify, d.Unverifiable = nil, true
 		o.Providers = append(o.Providers, d)
 	})
+	for _, p := range w.tokens.Providers() {
+		if p.Unverifiable != (p.ID == "acme") {
+			t.Errorf("Providers says of %s that it is unverifiable: %v", p.ID, p.Unverifiable)
+		}
+	}
 	r := providertoken.CreateRequest{ProviderID: "acme", Secrets: map[string]lanyard.Secret{"key": lanyard.NewSecret(anaSecret)}}
 	_, err := w.tokens.Create(t.Context(), ana, r)
 	if v, reason := verdict(t, err); v != providertoken.VerdictUnreachable || reason != "not_verifiable" {

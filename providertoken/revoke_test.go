@@ -2,6 +2,7 @@ package providertoken_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,11 @@ func TestNothingIsRevokedByMistake(t *testing.T) {
 func TestRevokeURL(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
+	for _, p := range w.tokens.Providers() {
+		if id := strings.TrimSuffix(p.ID, "-x"); p.Methods[0].Revokes != (id == "gitlab" || id == "slack") {
+			t.Errorf("Providers says of %s that it revokes: %v", p.ID, p.Methods[0].Revokes)
+		}
+	}
 	for definition, want := range map[string]string{
 		"jira-cloud":        "https://id.atlassian.com/manage-profile/security/api-tokens",
 		"azure-devops":      w.urls["azure-devops"] + "/_usersSettings/tokens",

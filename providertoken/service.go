@@ -90,6 +90,10 @@ type Provider struct {
 	DocsURL string
 	Methods []MethodInfo
 	Notices []Notice // those of today
+
+	// Unverifiable says that the platform cannot tell whose a credential is: it
+	// can be stored unverified and no other way.
+	Unverifiable bool
 }
 
 // MethodInfo is what a form needs to know of a Method. Its fields are those that
@@ -100,6 +104,7 @@ type MethodInfo struct {
 	Label     string
 	Fields    []Field
 	AskExpiry bool
+	Revokes   bool // deleting a connection ends the credential at the platform too
 }
 
 // Providers returns what users can connect to, in the order configured. The
@@ -108,9 +113,9 @@ func (s *Service) Providers() []Provider {
 	now := s.now()
 	out := make([]Provider, 0, len(s.offers))
 	for _, o := range s.offers {
-		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL}
+		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL, Unverifiable: o.def.Unverifiable}
 		for _, m := range o.def.Methods {
-			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser}
+			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser, Revokes: m.Revoke.Path != ""}
 			for _, f := range m.Fields {
 				if !o.methods[m.ID].asks(f) {
 					continue
