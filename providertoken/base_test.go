@@ -186,10 +186,10 @@ func TestWhatADiscoveryMayAnswer(t *testing.T) {
 		`{"cloudId": "` + strings.Repeat("a", 300<<10) + `"}`: providertoken.VerdictUnreachable,
 	} {
 		h := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			switch {
-			case r.URL.Path == "/me":
+			switch r.URL.Path {
+			case "/me":
 				says(401, "text/plain", "no")(rw, r)
-			case r.URL.Path == "/tenant":
+			case "/tenant":
 				says(200, "application/json", body)(rw, r)
 			default: // whatever path was chosen
 				says(200, "application/json", `{"id": "ana"}`)(rw, r)
