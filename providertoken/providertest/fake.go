@@ -243,6 +243,7 @@ func (f *Fake) commonLie(w http.ResponseWriter, r *http.Request, lie Lie, a Acco
 		}
 	case Silent:
 		<-r.Context().Done()
+		panic(http.ErrAbortHandler) // or the server would answer 200, and a caller in the act of leaving might hear it
 	case Stalled:
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"id":`))
