@@ -138,7 +138,7 @@ func newAPIWorld(t testing.TB, o apiOptions) *apiWorld {
 	}
 	t.Cleanup(w.unplugAll)
 	tokens := &providertoken.Options{
-		Providers: catalog.All(), Now: w.clock, Logger: logger,
+		Providers: withSite(catalog.All()), Now: w.clock, Logger: logger,
 		Instances: []providertoken.Instance{
 			instance(apiJira, "jira-data-center", w.jira), instance(apiCloud, "jira-cloud", w.cloud),
 		},
@@ -163,6 +163,18 @@ func newAPIWorld(t testing.TB, o apiOptions) *apiWorld {
 	w.server = recorded(t, "/account", mux, w.hear)
 	t.Cleanup(w.findNoSecrets)
 	return w
+}
+
+// withSite is the catalogue with a Jira Cloud that sends its site in a header,
+// so that an instance asks for it too: the tests have a field that decides the
+// destination without leaving this machine.
+func withSite(defs []providertoken.Definition) []providertoken.Definition {
+	for i, d := range defs {
+		if d.ID == "jira-cloud" {
+			defs[i].Methods[0].Headers["X-Site"] = "{site}"
+		}
+	}
+	return defs
 }
 
 // identifyByCookie is a host's session: the cookie says who it is.

@@ -85,7 +85,7 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 	}
 	w.jira, w.cloud = providertest.JiraDataCenter(accounts.Account), providertest.JiraCloud(accounts.Account)
 	w.tokens, err = providertoken.NewService(w.store, w.sealer, &providertoken.Options{
-		Providers: catalog.All(), Limit: 3, Now: clock,
+		Providers: withSite(catalog.All()), Limit: 3, Now: clock,
 		Instances: []providertoken.Instance{
 			pageInstance(t, w.jira, "jira", "jira-data-center", "Jira"), pageInstance(t, w.cloud, "cloud", "jira-cloud", "Cloud"),
 		},

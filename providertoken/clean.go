@@ -31,12 +31,12 @@ func (m method) cleanFields(typed map[string]string, partial bool) (map[string]s
 	out := map[string]string{}
 	var errs []error
 	for name := range typed {
-		if f, ok := m.field(name); !ok || !f.isPublic() {
+		if f, ok := m.field(name); !ok || !f.isPublic() || !m.asks(f) {
 			errs = append(errs, unknownField("fields", name))
 		}
 	}
 	for _, f := range m.Fields {
-		if !f.isPublic() {
+		if !f.isPublic() || !m.asks(f) {
 			continue
 		}
 		text, given := typed[f.Name]
@@ -85,20 +85,27 @@ func (m method) cleanField(f Field, text string) (string, error) {
 }
 
 // labelOf returns the label of a pasted address in one of the domains:
-// acme.example.com and https://acme.example.com/home are acme, and so is
-// https://example.com/acme. What is no such address is returned as it is.
+// acme.example.com and https://acme.example.com:443/home?tab=1 are acme, and so
+// is https://example.com/acme. What is no such address is returned as it is.
 func labelOf(text string, domains []string) string {
 	_, address, isURL := strings.Cut(text, "://")
 	if !isURL {
 		address = text
 	}
-	host, path, _ := strings.Cut(address, "/")
+	host, path := address, ""
+	if i := strings.IndexAny(address, "/?#"); i >= 0 {
+		host, path = address[:i], address[i+1:]
+	}
+	host = strings.TrimSuffix(host, ":443")
 	for _, domain := range domains {
 		if label, ok := strings.CutSuffix(host, "."+domain); ok && validDNSLabel(label) {
 			return label
 		}
-		if label, _, _ := strings.Cut(path, "/"); host == domain && validDNSLabel(label) {
-			return label
+		if i := strings.IndexAny(path, "/?#"); i >= 0 {
+			path = path[:i]
+		}
+		if host == domain && validDNSLabel(path) {
+			return path
 		}
 	}
 	return text
@@ -135,8 +142,14 @@ func (m method) cleanSecrets(typed map[string]lanyard.Secret, partial bool) (map
 // maskCharacters are what pages show in the place of a secret.
 const maskCharacters = "*＊⁎∗•●○◦⬤⚫∙·⋅‧・.…█■▪"
 
+// trimSecret returns a secret without what is pasted along with it: white space
+// around it, and characters that have no width.
+func trimSecret(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) })
+}
+
 func (m method) cleanSecret(at, name, text string) (string, error) {
-	text = strings.TrimSpace(text)
+	text = trimSecret(text)
 	switch {
 	case text == "":
 		return "", refuse(at, lanyard.CodeRequired, "the secret is empty")

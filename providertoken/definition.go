@@ -16,6 +16,10 @@ import (
 // stands for the value of the method's field of that name and {b64:…} for the
 // base64 of what is inside, as in "Basic {b64:{email}:{api_token}}". There is
 // nothing else, so a template can do no more than its text says.
+//
+// GJSON paths here name members and positions, as "data.users.0.id"; literals
+// and modifiers, which would name something where the platform named nothing,
+// are refused.
 type Definition struct {
 	ID       string // [a-z0-9-], at most 40 characters
 	Name     string
@@ -23,8 +27,14 @@ type Definition struct {
 	Instance InstanceSpec
 	Methods  []Method
 	Verify   []Probe // tried in order until one decides
-	Limits   Limits
-	Notices  []Notice
+
+	// Unverifiable says that the platform cannot tell whose a credential is, so
+	// that Verify is empty and connections stay unverified for ever. In YAML it
+	// is written "verify: none".
+	Unverifiable bool `yaml:"-"`
+
+	Limits  Limits
+	Notices []Notice
 
 	// Unconfirmed lists facts of this definition that no source confirms yet.
 	Unconfirmed []string
@@ -48,6 +58,34 @@ type InstanceSpec struct {
 	Base    string   // as "https://{site}.atlassian.net"; empty with ModeOperator
 	Origins []string // further origins of the same platform, templates too
 	Accept  []string // domains a pasted address may have, as "atlassian.net"; only where Base has one field
+
+	// Alternatives are tried in order where Base proves nothing. The first that
+	// proves an account is kept and used from then on.
+	Alternatives []Alternative
+}
+
+// Alternative is a further base of the same platform, for credentials that work
+// there and not at the first.
+type Alternative struct {
+	// ID names it for ever: what is sealed for it is bound to this name and to
+	// what Discover found, so that no edit of a row leads a secret elsewhere.
+	// [a-z][a-z0-9_]*
+	ID string
+
+	// Base is a template of the fields that Base of InstanceSpec may name. Its
+	// path may name what Discover finds besides.
+	Base string
+
+	Discover []Discovery
+}
+
+// Discovery asks the first base, without any credential, for a value that an
+// Alternative needs. A value is letters, digits and hyphens; where there is none
+// the Alternative is not there either.
+type Discovery struct {
+	Name string // in the Alternative's Base; none of the method's fields
+	Path string // below the first base
+	JSON string // the GJSON path of the value
 }
 
 // Method is one kind of credential a platform takes.
@@ -58,6 +96,24 @@ type Method struct {
 	Headers  map[string]string // header to template; the only place of a secret
 	Lifetime Lifetime
 	Lockout  bool // a wrong try counts towards locking the account: never probe unasked
+
+	// Revoke ends the credential at the platform. The zero value means that it
+	// cannot be done with the credential itself.
+	Revoke Revocation
+
+	// RevokeURL is where its owner ends it by hand. It is a template of the
+	// fields that decide the address, and of {origin} and {base}: where the
+	// connection is, as "https://jira.acme.example" and
+	// "https://jira.acme.example/jira".
+	RevokeURL string `yaml:"revoke_url"`
+}
+
+// Revocation is the request that ends a credential at the platform, with the
+// credential itself. It was ended if the answer fulfils Accept.
+type Revocation struct {
+	Method string // POST or DELETE
+	Path   string // below the base
+	Accept Condition
 }
 
 // FieldType says what a field holds and how it is checked.
@@ -85,9 +141,15 @@ type Field struct {
 	Shapes   []Shape // what a good value looks like; warns only
 }
 
-// Shape is a pattern a value usually has. It never refuses a value.
+// Shape is a pattern a value usually has. A value that has none of its field's
+// shapes is not refused for that.
 type Shape struct {
-	Pattern string // RE2
+	Pattern string // RE2, from ^ to $
+
+	// Token says what has this shape and nothing else has, as "GitHub token".
+	// Such a value is recognised in the form of another platform; see
+	// [Service.Hints]. Empty where others look the same.
+	Token string
 }
 
 // Lifetime is what a platform says about how long a credential lives.
@@ -132,8 +194,10 @@ const verdictNext Verdict = "next"
 // Rules are read first, in order; the first that matches decides. If none
 // does, the answer is rate_limited for 429, unreachable for 5xx, ok when
 // Accept holds and Identity finds an account id, unreachable when the answer
-// broke off or was too long to be read, and invalid otherwise.
+// broke off or was too long to be read, and invalid otherwise. An answer that
+// is right but does not say whose the credential is proves nothing.
 type Probe struct {
+	Method   string            // GET or POST, without a body. Defaults to GET
 	Path     string            // below the base, with its query
 	Headers  map[string]string // besides the credential's; no templates
 	Accept   Condition
@@ -186,20 +250,31 @@ type Identity struct {
 	Email string
 }
 
-// Expiry says where an accepted answer names the end of the credential's life.
+// Expiry says where the platform names the end of the credential's life: in a
+// header, or in the JSON body by a GJSON path. What it names counts more than
+// what the user typed and than [Lifetime]. Where it names nothing, nothing is
+// known and the credential is no worse for it.
 type Expiry struct {
+	Path    string // what to ask for it, below the base. Defaults to the accepted answer itself
 	Header  string
-	Layouts []string // of time.Parse; the first that fits is taken
+	JSON    string
+	Layouts []string // of time.Parse; the first that fits is taken. A day alone ends as it begins, in UTC
 }
 
 // clone returns a copy that shares nothing with d.
 func (d Definition) clone() Definition {
 	d.Instance.Origins = slices.Clone(d.Instance.Origins)
 	d.Instance.Accept = slices.Clone(d.Instance.Accept)
+	d.Instance.Alternatives = slices.Clone(d.Instance.Alternatives)
+	for i := range d.Instance.Alternatives {
+		a := &d.Instance.Alternatives[i]
+		a.Discover = slices.Clone(a.Discover)
+	}
 	d.Methods = slices.Clone(d.Methods)
 	for i := range d.Methods {
 		m := &d.Methods[i]
 		m.Headers = maps.Clone(m.Headers)
+		m.Revoke.Accept = m.Revoke.Accept.clone()
 		m.Fields = slices.Clone(m.Fields)
 		for j := range m.Fields {
 			m.Fields[j].Shapes = slices.Clone(m.Fields[j].Shapes)

@@ -10,6 +10,7 @@ import (
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/catalog"
+	"github.com/aichub/lanyard/providertoken/providertest"
 )
 
 // Every fault of a definition written in Go names the definition and the place.
@@ -44,7 +45,43 @@ func TestValidateNamesTheDefinition(t *testing.T) {
 		"/verify/0/rules/0/verdict": func(d *providertoken.Definition) {
 			d.Verify[0].Rules = []providertoken.Rule{{Verdict: providertoken.VerdictOK}}
 		},
-		"/verify/0/expiry":    func(d *providertoken.Definition) { d.Verify[0].Expiry.Header = "X-Expires" },
+		"/verify/0/method":         func(d *providertoken.Definition) { d.Verify[0].Method = "DELETE" },
+		"/verify/0/identity/name":  func(d *providertoken.Definition) { d.Verify[0].Identity.Name = `!"ana"` },
+		"/verify/0/identity/email": func(d *providertoken.Definition) { d.Verify[0].Identity.Email = "@this.email" },
+		"/verify/0/expiry/path": func(d *providertoken.Definition) {
+			d.Verify[0].Expiry = providertoken.Expiry{Path: "https://evil.example", JSON: "end", Layouts: []string{"2006-01-02"}}
+		},
+		"/verify/0/rules/0/when/json/0/path": func(d *providertoken.Definition) {
+			d.Verify[0].Rules = []providertoken.Rule{{Verdict: "invalid", When: providertoken.Condition{JSON: []providertoken.JSONCondition{{Path: `{"a":!1}`, Exists: true}}}}}
+		},
+		"/instance/alternatives/0/id":   alternative(func(a *providertoken.Alternative) { a.ID = "The Gateway" }),
+		"/instance/alternatives/0/base": alternative(func(a *providertoken.Alternative) { a.Base = "https://{tenant}.acme.example" }),
+		"/instance/alternatives/0/discover/0/name": alternative(func(a *providertoken.Alternative) {
+			a.Discover[0].Name = "key"
+		}),
+		"/instance/alternatives/0/discover/0/path": alternative(func(a *providertoken.Alternative) {
+			a.Discover[0].Path = "//evil.example"
+		}),
+		"/instance/alternatives/0/discover/0/json": alternative(func(a *providertoken.Alternative) {
+			a.Discover[0].JSON = `!"evil"`
+		}),
+		"/methods/0/revoke/method": func(d *providertoken.Definition) {
+			d.Methods[0].Revoke = providertoken.Revocation{Method: "GET", Path: "/revoke", Accept: providertoken.Condition{Status: []int{204}}}
+		},
+		"/methods/0/revoke/path": func(d *providertoken.Definition) {
+			d.Methods[0].Revoke = providertoken.Revocation{Method: "POST", Path: "revoke", Accept: providertoken.Condition{Status: []int{204}}}
+		},
+		"/methods/0/revoke/accept": func(d *providertoken.Definition) {
+			d.Methods[0].Revoke = providertoken.Revocation{Method: "POST", Path: "/revoke"}
+		},
+		"/methods/0/revoke_url": func(d *providertoken.Definition) { d.Methods[0].RevokeURL = "https://acme.example/{key}" },
+		"/methods/0/fields/0/shapes/0/pattern": func(d *providertoken.Definition) {
+			d.Methods[0].Fields[0].Shapes = []providertoken.Shape{{Pattern: "acme_"}}
+		},
+		"/verify/0/expiry": func(d *providertoken.Definition) { d.Verify[0].Expiry.Header = "X-Expires" },
+		"/instance": func(d *providertoken.Definition) {
+			d.Instance = providertoken.InstanceSpec{Mode: providertoken.ModeOperator, Alternatives: []providertoken.Alternative{{ID: "gateway"}}}
+		},
 		"/limits":             func(d *providertoken.Definition) { d.Limits.PerHour = -1 },
 		"/notices/0/severity": func(d *providertoken.Definition) { d.Notices = []providertoken.Notice{{Text: "x", Severity: "loud"}} },
 	} {
@@ -70,6 +107,18 @@ func TestValidateNamesTheDefinition(t *testing.T) {
 	}
 }
 
+// alternative spoils an alternative that is good otherwise.
+func alternative(spoil func(*providertoken.Alternative)) func(*providertoken.Definition) {
+	return func(d *providertoken.Definition) {
+		a := providertoken.Alternative{
+			ID: "gateway", Base: "https://gateway.acme.example/{tenant}",
+			Discover: []providertoken.Discovery{{Name: "tenant", Path: "/tenant", JSON: "id"}},
+		}
+		spoil(&a)
+		d.Instance.Alternatives = []providertoken.Alternative{a}
+	}
+}
+
 func joined(err error) []error {
 	if many, is := err.(interface{ Unwrap() []error }); is {
 		return many.Unwrap()
@@ -91,6 +140,9 @@ func TestInstances(t *testing.T) {
 		"proxy's scheme": func(i *providertoken.Instance) { i.Proxy = &url.URL{Scheme: "ftp", Host: "proxy.acme.example"} },
 		"proxy's host":   func(i *providertoken.Instance) { i.Proxy = &url.URL{Scheme: "http"} },
 		"network":        func(i *providertoken.Instance) { i.Networks = []netip.Prefix{{}} },
+		"an alternative that is not there": func(i *providertoken.Instance) {
+			i.Alternatives = map[string]string{"gateway": "https://api.acme.example"}
+		},
 		"mapped network": func(i *providertoken.Instance) {
 			i.Networks = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}
 		},
@@ -116,16 +168,24 @@ func TestInstances(t *testing.T) {
 // A user may paste the address he sees.
 func TestAPastedAddress(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	r := request("jira-cloud", anaSecret)
-	r.Fields["site"] = " https://Acme.atlassian.net/jira/your-work "
+	w := public(t, providertest.JiraCloud(accounts.Account))
+	r := siteRequest(" https://Acme.atlassian.net/jira/your-work ", anaSecret)
 	token, err := w.tokens.Create(t.Context(), ana, r)
 	ok(t, err)
 	if token.Fields["site"] != "acme" {
 		t.Errorf("the site is %q, want acme", token.Fields["site"])
 	}
+	for _, site := range []string{"https://acme.atlassian.net?tab=1", "acme.atlassian.net:443/x#top", "HTTPS://ACME.ATLASSIAN.NET"} {
+		r.Label, r.Fields["site"] = site, site
+		token, err := w.tokens.Create(t.Context(), ana, r)
+		ok(t, err)
+		if token.Fields["site"] != "acme" {
+			t.Errorf("%s is the site %q, want acme", site, token.Fields["site"])
+		}
+	}
 	r.Label = "second"
-	for _, site := range []string{"https://acme.atlassian.net.evil.example/", "https://evil.example/acme.atlassian.net", "acme@evil.example"} {
+	for _, site := range []string{"https://acme.atlassian.net.evil.example/", "https://evil.example/acme.atlassian.net", "acme@evil.example",
+		"https://evil.example?.atlassian.net", "https://acme.atlassian.net:8443/", "https://a.b.atlassian.net", "https://acme.atlassian.net@evil.example/"} {
 		r.Fields["site"] = site
 		if _, err := w.tokens.Create(t.Context(), ana, r); inputCode(err, "fields/site") != lanyard.CodeInvalid {
 			t.Errorf("Create at %q = %v, want it refused", site, err)

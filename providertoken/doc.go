@@ -24,16 +24,16 @@
 // connection's own origins only, whatever it is asked for and wherever a
 // redirect leads, and dials no private address that the operator did not
 // allow. What was sealed for one owner, field and destination opens nowhere
-// else.
+// else. Another platform's token, pasted into the wrong form, is sent nowhere.
 //
 // A host that lends clients to code it does not trust still has to confine
 // that code: who shares the process can read its memory.
 //
 // # Errors
 //
-// Those of package lanyard, [*VerificationError], [ErrAmbiguous],
-// [ErrNotOffered], [ErrNeedsAttention], [ErrForeignOrigin], [ErrReadOnly],
-// [ErrMethod], [ErrRateLimited] and [ErrUnreachable].
+// Those of package lanyard, [*VerificationError], [*OtherPlatformError],
+// [ErrAmbiguous], [ErrNotOffered], [ErrNeedsAttention], [ErrForeignOrigin],
+// [ErrReadOnly], [ErrMethod], [ErrRateLimited] and [ErrUnreachable].
 //
 // # Concurrency
 //

@@ -27,6 +27,7 @@ func twoKeys() providertoken.Definition {
 		{Name: "key", Label: "Key"}, {Name: "second", Label: "Second key"},
 		{Name: "third", Label: "Third key", Optional: true},
 	}
+	d.Methods[0].Headers["X-Site"] = "{site}" // so that an instance asks for it too
 	d.Methods[0].Headers["X-Second"] = "{second}"
 	d.Methods[0].Headers["X-Third"] = "{third}"
 	return d

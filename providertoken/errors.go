@@ -11,6 +11,9 @@ import (
 const (
 	CodeSecretRequired = "secret-required" // the destination changed: all secrets must be typed again
 	CodeMasked         = "masked"          // mask characters instead of a secret
+
+	CodeLooksLikeOther = "looks-like-other" // another platform's token; an *OtherPlatformError
+	CodeOddShape       = "odd-shape"        // of a Hint only: it has none of the field's shapes
 )
 
 var (

@@ -29,6 +29,7 @@ const (
 	DetailVerdict  = "verdict" // with ActionNeedsAttention
 	DetailAgent    = "agent"   // with ActionUsed
 	DetailPurpose  = "purpose"
+	DetailRevoked  = "revoked" // with ActionDeleted, where the platform can: "yes", or "no" if it did not
 )
 
 func (s *Service) event(ctx context.Context, at time.Time, action string, row store.ProviderToken) lanyard.Event {

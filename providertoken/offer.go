@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -22,15 +23,38 @@ type offer struct {
 	fixed     *baseURL
 	base      template // where fixed is nil
 	origins   []template
+	others    []alternative
 	methods   map[string]method
 	transport *http.Transport
+}
+
+// alternative is an Alternative with its base parsed.
+type alternative struct {
+	Alternative
+	base template
 }
 
 // method is a Method with its headers parsed.
 type method struct {
 	Method
 	headers map[string]template
+	fixed   bool     // the operator gave the address
 	accept  []string // domains of a pasted address; none where it would not say which field it means
+}
+
+// asks reports whether the user types that field: not one that decides the
+// address and nothing else where the operator gave the address. What a row has of
+// it from another time stays, and stays part of what is sealed; see digest.
+func (m method) asks(f Field) bool {
+	if !m.fixed || !f.Origin {
+		return true
+	}
+	for _, t := range m.headers {
+		if slices.Contains(t.fields(), f.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 // makeOffers checks definitions and instances and returns what is offered, in
@@ -90,6 +114,10 @@ func newOffer(d Definition) *offer {
 		t, _ := parseTemplate(text)
 		o.origins = append(o.origins, t)
 	}
+	for _, a := range d.Instance.Alternatives {
+		t, _ := parseTemplate(a.Base)
+		o.others = append(o.others, alternative{a, t})
+	}
 	for _, m := range d.Methods {
 		parsed := method{Method: m, headers: map[string]template{}}
 		if len(o.base.fields()) == 1 {
@@ -127,19 +155,63 @@ func newInstanceOffer(d Definition, i Instance) (*offer, error) {
 		i.Proxy = &proxy
 	}
 	o := newOffer(d)
-	o.id, o.instance, o.fixed = i.ID, i.ID, &base
+	o.id, o.instance, o.fixed, o.base, o.origins = i.ID, i.ID, &base, nil, nil
 	if i.Name != "" {
 		o.name = i.Name
 	}
-	o.transport = newTransport(i, portNumber(base.origin.port))
+	for id, m := range o.methods {
+		m.fixed = true
+		o.methods[id] = m
+	}
+	if o.others, err = instanceAlternatives(o.others, i.Alternatives); err != nil {
+		return nil, err
+	}
+	o.transport = newTransport(i, append(o.ports(), portNumber(base.origin.port))...)
 	return o, nil
 }
 
-// ports returns the ports of the definition's own addresses. No field decides
-// one, so any value will do for the fields.
+// instanceAlternatives returns those of the definition's alternatives for which
+// the operator gave a base.
+func instanceAlternatives(all []alternative, bases map[string]string) ([]alternative, error) {
+	var out []alternative
+	for _, a := range all {
+		text, given := bases[a.ID]
+		if !given {
+			continue
+		}
+		t, err := parseTemplate(text)
+		if err != nil {
+			return nil, fmt.Errorf("alternative %q: %w", a.ID, err)
+		}
+		host, _, _ := strings.Cut(strings.TrimPrefix(text, "https://"), "/")
+		values := map[string]string{}
+		for _, name := range t.fields() {
+			if strings.Contains(host, "{") || !slices.ContainsFunc(a.Discover, func(f Discovery) bool { return f.Name == name }) {
+				return nil, fmt.Errorf("alternative %q: its path may name what is discovered, and nothing else", a.ID)
+			}
+			values[name] = "x"
+		}
+		if _, err := parseBaseURL(t.expand(values)); err != nil {
+			return nil, fmt.Errorf("alternative %q: %w", a.ID, err)
+		}
+		a.base = t
+		out = append(out, a)
+	}
+	if len(out) != len(bases) {
+		return nil, errors.New("the definition has no such alternative")
+	}
+	return out, nil
+}
+
+// ports returns the ports of the offer's addresses that are templates. No field
+// decides one, so any value will do for the fields.
 func (o *offer) ports() []uint16 {
 	var ports []uint16
-	for _, t := range append([]template{o.base}, o.origins...) {
+	templates := append([]template{o.base}, o.origins...)
+	for _, a := range o.others {
+		templates = append(templates, a.base)
+	}
+	for _, t := range templates {
 		values := map[string]string{}
 		for _, name := range t.fields() {
 			values[name] = "x"
@@ -151,14 +223,33 @@ func (o *offer) ports() []uint16 {
 	return ports
 }
 
+// A row keeps among its fields which alternative it uses, and what was
+// discovered for it, under names that no field can have.
+const chosenKey = ":base"
+
+func foundKey(name string) string { return chosenKey + "." + name }
+
+// typedFields returns the fields without what a row keeps among them.
+func typedFields(fields map[string]string) map[string]string {
+	out := make(map[string]string, len(fields))
+	for name, value := range fields {
+		if !strings.HasPrefix(name, chosenKey) {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // destination is where one connection's credential may go and how it gets onto
 // a request.
 type destination struct {
 	offer   *offer
 	method  method
+	fields  map[string]string // what it was made from, as a row keeps them
+	first   baseURL           // what is asked without a credential; see Discovery
 	base    baseURL
 	origins []origin // the base's first
-	digest  []byte   // of what the user decided; see digest
+	digest  []byte   // see offer.digest
 }
 
 // destination returns where a row's credential goes by today's configuration,
@@ -176,36 +267,87 @@ func (o *offer) destination(methodID string, fields map[string]string) (destinat
 	if !ok {
 		return destination{}, ErrNotOffered
 	}
-	d := destination{offer: o, method: m}
+	d := destination{offer: o, method: m, fields: fields, digest: o.digest(m, fields)}
+	var err error
 	if o.fixed != nil {
-		d.base, d.origins = *o.fixed, []origin{o.fixed.origin}
-	} else {
-		base, err := parseBaseURL(o.base.expand(fields))
+		d.first = *o.fixed
+	} else if d.first, err = parseBaseURL(o.base.expand(fields)); err != nil {
+		return destination{}, ErrNotOffered
+	}
+	d.base = d.first
+	if id, chosen := fields[chosenKey]; chosen {
+		i := slices.IndexFunc(o.others, func(a alternative) bool { return a.ID == id })
+		if i < 0 {
+			return destination{}, ErrNotOffered
+		}
+		if d.base, err = o.others[i].at(fields); err != nil {
+			return destination{}, ErrNotOffered
+		}
+	}
+	d.origins = []origin{d.base.origin}
+	for _, t := range o.origins {
+		further, err := parseBaseURL(t.expand(fields))
 		if err != nil {
 			return destination{}, ErrNotOffered
 		}
-		d.base, d.origins = base, []origin{base.origin}
-		for _, t := range o.origins {
-			further, err := parseBaseURL(t.expand(fields))
-			if err != nil {
-				return destination{}, ErrNotOffered
-			}
+		if !slices.Contains(d.origins, further.origin) {
 			d.origins = append(d.origins, further.origin)
 		}
 	}
-	d.digest = o.digest(m, fields)
 	return d, nil
+}
+
+// at returns the alternative's base for what the user typed and what was found.
+func (a alternative) at(fields map[string]string) (baseURL, error) {
+	values := maps.Clone(fields)
+	for _, f := range a.Discover {
+		values[f.Name] = fields[foundKey(f.Name)]
+	}
+	return parseBaseURL(a.base.expand(values))
+}
+
+// at returns the destination of the same address at one of its alternatives;
+// with a nil one, at the first base.
+func (d destination) at(a *alternative, found map[string]string) (destination, error) {
+	fields := typedFields(d.fields)
+	if a != nil {
+		fields[chosenKey] = a.ID
+		for name, value := range found {
+			fields[foundKey(name)] = value
+		}
+	}
+	return d.offer.destination(d.method.ID, fields)
+}
+
+// with returns the destination of the same base for other values of the fields
+// that do not decide the address.
+func (d destination) with(typed map[string]string) destination {
+	fields := maps.Clone(typed)
+	for name, value := range d.fields {
+		if strings.HasPrefix(name, chosenKey) {
+			fields[name] = value
+		}
+	}
+	d.fields = fields
+	return d
 }
 
 // digest is the Destination of the binding: SHA-256 over the ids of definition,
 // method and instance and the fields that decide the address, by name, each part
-// after its length. The origins follow from these and the definition, so that a
-// new catalogue orphans nothing, also when it orders the fields in another way.
+// after its length; for an alternative also its id and what was discovered, so
+// that who can write the row cannot choose another base for what is sealed. The
+// origins follow from these and the definition, so that a new catalogue orphans
+// nothing, also when it orders the fields in another way.
 func (o *offer) digest(m method, fields map[string]string) []byte {
 	values := map[string]string{}
 	for _, f := range m.Fields {
 		if f.Origin {
 			values[f.Name] = fields[f.Name]
+		}
+	}
+	for name, value := range fields {
+		if strings.HasPrefix(name, chosenKey) {
+			values[name] = value
 		}
 	}
 	parts := []string{o.def.ID, m.ID, o.instance}

@@ -34,6 +34,12 @@ type Instance struct {
 	Name     string // what users read. Defaults to the definition's
 	Base     string // https, may carry a port and a path
 
+	// Alternatives are the bases of the definition's alternatives for this
+	// instance, by their ids, as {"gateway":
+	// "https://api.atlassian.com/ex/jira/{cloud_id}"}. Defaults to none: the
+	// credential goes to Base alone.
+	Alternatives map[string]string
+
 	// RootCAs verifies the instance's certificate. Defaults to the system's.
 	RootCAs *x509.CertPool
 	// Networks are private or special addresses that may be dialled for this

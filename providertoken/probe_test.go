@@ -34,45 +34,6 @@ func verdict(t *testing.T, err error) (providertoken.Verdict, string) {
 	return refused.Verdict, refused.Reason
 }
 
-// The reason says which lie it was, where the platform lets one tell.
-func TestReasons(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		definition string
-		lie        providertest.Lie
-		verdict    providertoken.Verdict
-		reason     string
-	}{
-		{"jira-data-center", providertest.Captcha, providertoken.VerdictInvalid, "captcha"},
-		{"jira-data-center", providertest.LoginFailed, providertoken.VerdictInvalid, ""},
-		{"jira-data-center", providertest.Anonymous, providertoken.VerdictInvalid, "anonymous"},
-		{"jira-data-center", providertest.Redirect, providertoken.VerdictWrongInstance, "redirected"},
-		{"jira-data-center", providertest.HTMLPage, providertoken.VerdictWrongInstance, "html_page"},
-		{"businessmap", providertest.Busy, providertoken.VerdictRateLimited, ""},
-		{"businessmap", providertest.Redirect, providertoken.VerdictWrongInstance, "redirected"},
-		{"businessmap", providertest.HTMLPage, providertoken.VerdictWrongInstance, "html_page"},
-		{"azure-devops", providertest.SignInPage, providertoken.VerdictInvalid, "sign_in_page"},
-		{"azure-devops", providertest.Redirect, providertoken.VerdictInvalid, "sign_in_page"},
-		{"azure-devops", providertest.HTMLPage, providertoken.VerdictInvalid, "sign_in_page"},
-		{"azure-devops", providertest.Anonymous, providertoken.VerdictInvalid, "anonymous"},
-		{"azure-devops", providertest.NoRight, providertoken.VerdictInsufficientScope, ""},
-		{"azure-devops", providertest.Unseen, providertoken.VerdictInsufficientScope, ""},
-		{"azure-devops", providertest.Missing, providertoken.VerdictWrongInstance, ""},
-		{"servicenow", providertest.SignInPage, providertoken.VerdictUnreachable, "hibernating_or_sso_page"},
-		{"github", providertest.Busy, providertoken.VerdictRateLimited, ""},
-	} {
-		t.Run(c.definition+" "+string(c.lie), func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, nil)
-			w.fakes[c.definition].Tell(c.lie)
-			_, err := w.tokens.Create(t.Context(), ana, request(c.definition, anaSecret))
-			if v, reason := verdict(t, err); v != c.verdict || reason != c.reason {
-				t.Errorf("Create = %s %q, want %s %q", v, reason, c.verdict, c.reason)
-			}
-		})
-	}
-}
-
 // script answers each path as it says.
 type script map[string]func(http.ResponseWriter, *http.Request)
 
@@ -93,7 +54,7 @@ func says(status int, contentType, body string) func(http.ResponseWriter, *http.
 }
 
 // scripted is a world with "acme-x" at the handler.
-func scripted(t *testing.T, h http.Handler, change func(*providertoken.Definition, *providertoken.Options)) *world {
+func scripted(t *testing.T, h http.Handler, change func(*providertoken.Definition, *providertoken.Options), at ...func(*providertoken.Instance)) *world {
 	t.Helper()
 	server, err := providertest.NewServer(h)
 	ok(t, err)
@@ -103,7 +64,11 @@ func scripted(t *testing.T, h http.Handler, change func(*providertoken.Definitio
 		if change != nil {
 			change(&d, o)
 		}
-		o.Providers, o.Instances = append(o.Providers, d), append(o.Instances, instance(server))
+		i := instance(server)
+		for _, change := range at {
+			change(&i)
+		}
+		o.Providers, o.Instances = append(o.Providers, d), append(o.Instances, i)
 	})
 }
 

@@ -44,7 +44,8 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	label, err1 := cleanLabel(r.Label)
 	fields, err2 := m.cleanFields(r.Fields, false)
 	secrets, err3 := m.cleanSecrets(r.Secrets, false)
-	if err := errors.Join(err1, err2, err3, cleanExpiry(r.ExpiresAt, now)); err != nil {
+	errs := append(s.refuseOthers(o, m, secrets), err1, err2, err3, cleanExpiry(r.ExpiresAt, now))
+	if err := errors.Join(errs...); err != nil {
 		return store.ProviderToken{}, err
 	}
 	dropEmpty(fields)
@@ -53,18 +54,17 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 		return store.ProviderToken{}, err
 	}
 	row := store.ProviderToken{
-		ID: lanyard.NewID(), Owner: owner, ProviderID: o.id, MethodID: m.ID, Label: label, Fields: fields,
-		Origin: d.base.origin.String(), CreatedAt: now, UpdatedAt: now,
+		ID: lanyard.NewID(), Owner: owner, ProviderID: o.id, MethodID: m.ID, Label: label, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := s.mayCreate(ctx, row); err != nil {
 		return store.ProviderToken{}, err
 	}
-	said, err := s.prove(ctx, &row, d, secrets, r.AllowUnverified)
+	f, err := s.prove(ctx, &row, d, secrets, r.AllowUnverified)
 	if err != nil {
 		return store.ProviderToken{}, err
 	}
-	row.ExpiresAt = expiry(said, r.ExpiresAt, m.Lifetime.Max, now)
-	if err := s.seal(ctx, &row, d, secrets); err != nil {
+	row.ExpiresAt = expiry(f.expiresAt, r.ExpiresAt, m.Lifetime.Max, now)
+	if err := s.seal(ctx, &row, f.at, secrets); err != nil {
 		return store.ProviderToken{}, err
 	}
 	e := s.event(ctx, now, ActionCreated, row)
@@ -111,22 +111,23 @@ func (s *Service) active(ctx context.Context, owner lanyard.Owner) error {
 	return err
 }
 
-// prove verifies the row's credential, notes what was found and returns the end
-// of its life if the platform said one. It returns a *VerificationError for a
+// prove verifies the row's credential at the bases of d's address and notes in
+// the row what was found, and where. It returns a *VerificationError for a
 // verdict that must not be stored.
-func (s *Service) prove(ctx context.Context, row *store.ProviderToken, d destination, secrets map[string]string, allowUnverified bool) (said time.Time, err error) {
-	f, err := s.probe(ctx, d, d.headers(row.Fields, secrets))
+func (s *Service) prove(ctx context.Context, row *store.ProviderToken, d destination, secrets map[string]string, allowUnverified bool) (finding, error) {
+	f, err := s.verify(ctx, d, secrets, true)
 	if err != nil {
-		return time.Time{}, err
+		return finding{}, err
 	}
 	row.Account, row.Verdict, row.Reason, row.CheckedAt = store.Account{}, "", "", time.Time{}
+	row.Fields, row.Origin = f.at.fields, f.at.base.origin.String()
 	switch {
 	case f.verdict == VerdictOK:
 		row.Account, row.Verdict, row.CheckedAt = store.Account(f.account), string(VerdictOK), s.now()
 	case f.verdict != VerdictUnreachable || !allowUnverified:
-		return time.Time{}, &VerificationError{Verdict: f.verdict, Reason: f.reason}
+		return finding{}, &VerificationError{Verdict: f.verdict, Reason: f.reason}
 	}
-	return f.expiresAt, nil
+	return f, nil
 }
 
 // expiry chooses the end of a credential's life: what the platform said, else
@@ -187,7 +188,7 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	m := before.method
 	fields, err1 := m.cleanFields(r.Fields, true)
 	secrets, err2 := m.cleanSecrets(r.Secrets, true)
-	errs := []error{err1, err2}
+	errs := append(s.refuseOthers(before.offer, m, secrets), err1, err2)
 	if r.Label != nil {
 		label, err := cleanLabel(*r.Label)
 		row.Label = label
@@ -202,8 +203,9 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	if r.ExpiresAt != nil {
 		row.ExpiresAt = expiry(time.Time{}, *r.ExpiresAt, m.Lifetime.Max, written(row))
 	}
-	fields = merged(row.Fields, fields)
-	prove := len(secrets) > 0 || !maps.Equal(fields, row.Fields)
+	stored := typedFields(row.Fields)
+	fields = merged(stored, fields)
+	prove := len(secrets) > 0 || !maps.Equal(fields, stored)
 	if !prove && row.Label == was.Label && row.ExpiresAt.Equal(was.ExpiresAt) {
 		return was, nil
 	}
@@ -232,8 +234,12 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 	if err != nil {
 		return err
 	}
-	all := maps.Clone(secrets)
-	if string(after.digest) != string(before.digest) {
+	first, err := before.at(nil, nil)
+	if err != nil {
+		return err
+	}
+	kept := map[string]string{}
+	if string(after.digest) != string(first.digest) {
 		if err := allTyped(*row, before.method, secrets); err != nil {
 			return err
 		}
@@ -242,18 +248,15 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 	} else {
 		// Only what is kept has to open, so that a secret which does not can be
 		// typed again.
-		kept := *row
-		kept.Secrets = maps.Clone(row.Secrets)
-		maps.DeleteFunc(kept.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return typed })
-		opened, err := s.open(ctx, kept, before)
-		if err != nil {
+		old := *row
+		old.Secrets = maps.Clone(row.Secrets)
+		maps.DeleteFunc(old.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return typed })
+		if kept, err = s.open(ctx, old, before); err != nil {
 			return err
 		}
-		maps.Copy(opened, secrets)
-		all = opened
+		after = before.with(fields)
 	}
-	row.Fields, row.Origin = fields, after.base.origin.String()
-	said, err := s.prove(ctx, row, after, all, r.AllowUnverified)
+	f, err := s.prove(ctx, row, after, merged(kept, secrets), r.AllowUnverified)
 	if err != nil {
 		return err
 	}
@@ -263,11 +266,31 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		if r.ExpiresAt != nil {
 			typed = *r.ExpiresAt
 		}
-		row.ExpiresAt = expiry(said, typed, after.method.Lifetime.Max, row.UpdatedAt)
+		row.ExpiresAt = expiry(f.expiresAt, typed, after.method.Lifetime.Max, row.UpdatedAt)
 	} else {
-		row.ExpiresAt = expiry(said, row.ExpiresAt, after.method.Lifetime.Max, written(*row))
+		row.ExpiresAt = expiry(f.expiresAt, row.ExpiresAt, after.method.Lifetime.Max, written(*row))
 	}
-	return s.seal(ctx, row, after, secrets)
+	if string(f.at.digest) != string(before.digest) {
+		if err := s.reseal(ctx, row, f.at, kept); err != nil {
+			return err
+		}
+	}
+	return s.seal(ctx, row, f.at, secrets)
+}
+
+// reseal seals secrets that the row has for another base of its address. When
+// they were written stays.
+func (s *Service) reseal(ctx context.Context, row *store.ProviderToken, d destination, secrets map[string]string) error {
+	before := row.Secrets
+	if err := s.seal(ctx, row, d, secrets); err != nil {
+		return err
+	}
+	for name := range secrets {
+		secret := row.Secrets[name]
+		secret.UpdatedAt = before[name].UpdatedAt
+		row.Secrets[name] = secret
+	}
+	return nil
 }
 
 // allTyped asks for every secret the method needs or the row has.
@@ -283,15 +306,21 @@ func allTyped(row store.ProviderToken, m method, secrets map[string]string) erro
 	return errors.Join(errs...)
 }
 
-// Delete removes a connection and its secrets. A version other than 0 must be
-// the connection's, else lanyard.ErrConflict. Deleting twice is
-// lanyard.ErrNotFound.
+// Delete removes a connection and its secrets. Where the platform lets a
+// credential end itself it is ended there first, which takes no longer than
+// VerifyTimeout; the event says whether that was done, and a platform that does
+// not do it stops nothing. Elsewhere its owner does it at Token.RevokeURL. A
+// version other than 0 must be the connection's, else lanyard.ErrConflict.
+// Deleting twice is lanyard.ErrNotFound.
 func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, version int64) (err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Delete", tokenAttr(id)...)
 	defer end(&err)
 	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err == nil && version != 0 && version != row.Version {
+		err = lanyard.ErrConflict
+	}
 	if err == nil {
-		e := s.event(ctx, s.now(), ActionDeleted, row)
+		e := s.revoke(ctx, row, s.event(ctx, s.now(), ActionDeleted, row))
 		if err = s.store.DeleteProviderToken(ctx, owner, id, version, e); err == nil {
 			s.drop(id)
 			s.onEvent(ctx, e)
@@ -336,7 +365,12 @@ func (s *Service) examine(ctx context.Context, row store.ProviderToken) (finding
 	if err != nil {
 		return finding{}, err
 	}
-	return s.probe(ctx, d, d.headers(row.Fields, secrets))
+	// Which base is its own is open until one proved it.
+	f, err := s.verify(ctx, d, secrets, row.Account.ID == "")
+	if err == nil && f.verdict == VerdictOK && string(f.at.digest) != string(d.digest) {
+		f.reseal = func(ctx context.Context, row *store.ProviderToken) error { return s.reseal(ctx, row, f.at, secrets) }
+	}
+	return f, err
 }
 
 // note stores what was found, if it decides anything.
@@ -350,6 +384,12 @@ func (s *Service) note(ctx context.Context, row store.ProviderToken, f finding) 
 		row.Account = store.Account(f.account)
 		if !f.expiresAt.IsZero() {
 			row.ExpiresAt = store.Instant(f.expiresAt)
+		}
+		row.Fields, row.Origin = f.at.fields, f.at.base.origin.String()
+		if f.reseal != nil {
+			if err := f.reseal(ctx, &row); err != nil {
+				return Verification{}, err
+			}
 		}
 	case f.verdict.rejects():
 		action = ActionNeedsAttention

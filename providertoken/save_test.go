@@ -11,6 +11,7 @@ import (
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/providertoken"
+	"github.com/aichub/lanyard/providertoken/providertest"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -46,9 +47,9 @@ func TestCreateRefusesBadInput(t *testing.T) {
 		"missing field":                              {"jira-cloud", field("email", ""), "fields/email", lanyard.CodeRequired},
 		"no e-mail":                                  {"jira-cloud", field("email", "ana"), "fields/email", lanyard.CodeInvalid},
 		"colon in user-id":                           {"jira-cloud", field("email", "a:b@acme.example"), "fields/email", lanyard.CodeInvalid},
-		"host in a label":                            {"jira-cloud", field("site", "evil.example/"), "fields/site", lanyard.CodeInvalid},
-		"brace in a label":                           {"jira-cloud", field("site", "{email}"), "fields/site", lanyard.CodeInvalid},
-		"dot in a label":                             {"azure-devops", field("organization", "acme.evil"), "fields/organization", lanyard.CodeInvalid},
+		"host in a label":                            {"jira-cloud", publicField("site", "evil.example/"), "fields/site", lanyard.CodeInvalid},
+		"brace in a label":                           {"jira-cloud", publicField("site", "{email}"), "fields/site", lanyard.CodeInvalid},
+		"dot in a label":                             {"azure-devops", publicField("organization", "acme.evil"), "fields/organization", lanyard.CodeInvalid},
 		"past expiry":                                {"github", func(r *providertoken.CreateRequest) { r.ExpiresAt = w.clock.Now() }, "expires_at", lanyard.CodeInvalid},
 	} {
 		r := request(c.definition, anaSecret)
@@ -70,6 +71,14 @@ func TestCreateRefusesBadInput(t *testing.T) {
 
 func secret(text string) func(*providertoken.CreateRequest) {
 	return func(r *providertoken.CreateRequest) { r.Secrets["token"] = lanyard.NewSecret(text) }
+}
+
+// publicField is a field of the definition at its public address.
+func publicField(name, value string) func(*providertoken.CreateRequest) {
+	return func(r *providertoken.CreateRequest) {
+		r.ProviderID = strings.TrimSuffix(r.ProviderID, "-x")
+		r.Fields[name] = value
+	}
 }
 
 func field(name, value string) func(*providertoken.CreateRequest) {
@@ -173,16 +182,17 @@ func secrets(name, text string) providertoken.UpdateRequest {
 // send it somewhere else.
 func TestANewDestinationWantsTheSecretsAgain(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	token, err := w.tokens.Create(t.Context(), ana, request("jira-cloud", anaSecret))
+	fake := providertest.JiraCloud(accounts.Account)
+	w := public(t, fake)
+	token, err := w.tokens.Create(t.Context(), ana, siteRequest("acme", anaSecret))
 	ok(t, err)
-	probes := len(w.fakes["jira-cloud"].Requests())
+	probes := len(fake.Requests())
 	move := providertoken.UpdateRequest{Fields: map[string]string{"site": "evil"}}
 	_, err = w.tokens.Update(t.Context(), ana, token.ID, move)
 	if inputCode(err, "secrets/api_token") != providertoken.CodeSecretRequired {
 		t.Errorf("Update of the site alone = %v, want secret-required", err)
 	}
-	if len(w.fakes["jira-cloud"].Requests()) != probes {
+	if len(fake.Requests()) != probes {
 		t.Error("the secret was sent to the new destination")
 	}
 	move.Secrets = map[string]lanyard.Secret{"api_token": lanyard.NewSecret(newSecret)}
@@ -196,6 +206,35 @@ func TestANewDestinationWantsTheSecretsAgain(t *testing.T) {
 	ok(t, err)
 	if got.Fields["site"] != "evil" || got.Fields["email"] != "ana.lima@acme.example" {
 		t.Errorf("after a new address for mail: %+v", got.Fields)
+	}
+}
+
+// Where the operator gave the address nobody else is asked for it; a value that
+// was typed at another time stays, because the secret is sealed with it.
+func TestAnInstanceDoesNotAskForItsAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	asked := map[string][]string{}
+	for _, p := range w.tokens.Providers() {
+		for _, f := range p.Methods[0].Fields {
+			asked[p.ID] = append(asked[p.ID], f.Name)
+		}
+	}
+	for id, want := range map[string][]string{
+		"jira-cloud": {"site", "email", "api_token"}, "jira-cloud-x": {"email", "api_token"},
+		"azure-devops": {"organization", "pat"}, "azure-devops-x": {"pat"},
+		"businessmap": {"subdomain", "api_key"}, "businessmap-x": {"api_key"},
+		"servicenow-x": {"username", "password"},
+	} {
+		if !equal(asked[id], want) {
+			t.Errorf("%s asks for %v, want %v", id, asked[id], want)
+		}
+	}
+	r := request("azure-devops", anaSecret)
+	r.Fields["organization"] = "acme"
+	_, err := w.tokens.Create(t.Context(), ana, r)
+	if inputCode(err, "fields/organization") != lanyard.CodeUnknown {
+		t.Errorf("Create = %v, want unknown at fields/organization", err)
 	}
 }
 
@@ -382,8 +421,9 @@ func TestProviders(t *testing.T) {
 		}
 	}
 	want := []string{
-		"azure-devops", "azure-devops-x", "businessmap", "businessmap-x", "github", "github-x",
-		"jira-cloud", "jira-cloud-x", "jira-data-center-x", "servicenow", "servicenow-x",
+		"azure-devops", "azure-devops-x", "bitbucket-cloud", "bitbucket-cloud-x", "businessmap", "businessmap-x",
+		"confluence-cloud", "confluence-cloud-x", "figma", "figma-x", "github", "github-x", "github-enterprise-x", "gitlab", "gitlab-x",
+		"jira-cloud", "jira-cloud-x", "jira-data-center-x", "notion", "notion-x", "servicenow", "servicenow-x", "slack", "slack-x",
 	}
 	if !equal(ids, want) {
 		t.Errorf("Providers = %v, want %v", ids, want)

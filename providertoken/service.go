@@ -25,6 +25,7 @@ type Service struct {
 	sealer        *crypto.Sealer
 	offers        []*offer
 	byID          map[string]*offer
+	shapes        []otherShape
 	limit         int
 	verifyTimeout time.Duration // 0 or less: the caller's context alone
 	onEvent       func(context.Context, lanyard.Event)
@@ -54,7 +55,7 @@ func NewService(st Store, sealer *crypto.Sealer, o *Options) (*Service, error) {
 		return nil, fmt.Errorf("providertoken: %w", err)
 	}
 	s := &Service{
-		store: st, sealer: sealer, offers: offers, byID: map[string]*offer{}, limit: opt.Limit,
+		store: st, sealer: sealer, offers: offers, byID: map[string]*offer{}, shapes: recognised(opt.Providers), limit: opt.Limit,
 		verifyTimeout: opt.VerifyTimeout, onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope), telemetry: m, lines: map[string]*line{},
 	}
@@ -89,15 +90,21 @@ type Provider struct {
 	DocsURL string
 	Methods []MethodInfo
 	Notices []Notice // those of today
+
+	// Unverifiable says that the platform cannot tell whose a credential is: it
+	// can be stored unverified and no other way.
+	Unverifiable bool
 }
 
-// MethodInfo is what a form needs to know of a Method. Its fields have their
-// Type, and Public where it is implied.
+// MethodInfo is what a form needs to know of a Method. Its fields are those that
+// a user types, without the ones that an instance's operator has answered by its
+// Base. They have their Type, and Public where it is implied.
 type MethodInfo struct {
 	ID        string
 	Label     string
 	Fields    []Field
 	AskExpiry bool
+	Revokes   bool // deleting a connection ends the credential at the platform too
 }
 
 // Providers returns what users can connect to, in the order configured. The
@@ -106,10 +113,13 @@ func (s *Service) Providers() []Provider {
 	now := s.now()
 	out := make([]Provider, 0, len(s.offers))
 	for _, o := range s.offers {
-		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL}
+		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL, Unverifiable: o.def.Unverifiable}
 		for _, m := range o.def.Methods {
-			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser}
+			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser, Revokes: m.Revoke.Path != ""}
 			for _, f := range m.Fields {
+				if !o.methods[m.ID].asks(f) {
+					continue
+				}
 				f.Type, f.Public = f.kind(), f.isPublic()
 				f.Shapes = slices.Clone(f.Shapes)
 				info.Fields = append(info.Fields, f)

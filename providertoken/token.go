@@ -38,6 +38,7 @@ type Token struct {
 	Account    *Account // nil = not proven
 	Origin     string   // as "https://acme.atlassian.net"
 	Base       string   // where its API begins, as "https://dev.azure.com/acme"; "" = not offered
+	RevokeURL  string   // where its owner ends the credential by hand; "" = unknown
 	CheckedAt  time.Time
 	ExpiresAt  time.Time // zero = unknown or never
 	LastUsedAt time.Time // zero = never
@@ -125,7 +126,7 @@ func (s *Service) token(row store.ProviderToken) Token {
 	}
 	t := Token{
 		ID: row.ID, Version: row.Version, ProviderID: row.ProviderID, MethodID: row.MethodID, Label: row.Label,
-		Fields: row.Fields, Secrets: secrets, Verdict: Verdict(row.Verdict), Reason: row.Reason, Origin: row.Origin,
+		Fields: typedFields(row.Fields), Secrets: secrets, Verdict: Verdict(row.Verdict), Reason: row.Reason, Origin: row.Origin,
 		CheckedAt: row.CheckedAt, ExpiresAt: row.ExpiresAt, LastUsedAt: row.LastUsedAt,
 		CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 	}
@@ -135,7 +136,7 @@ func (s *Service) token(row store.ProviderToken) Token {
 	}
 	d, err := s.destination(row)
 	if err == nil {
-		t.Origin, t.Base = d.base.origin.String(), d.base.String()
+		t.Origin, t.Base, t.RevokeURL = d.base.origin.String(), d.base.String(), d.revokeURL()
 	}
 	t.Status = status(row, err == nil, s.now())
 	return t

@@ -3,6 +3,7 @@ package providertoken
 import (
 	"context"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -179,10 +180,12 @@ func TestOffersKeepACopy(t *testing.T) {
 	t.Parallel()
 	one := "1"
 	d := Definition{
-		ID: "acme", Name: "Acme", Instance: InstanceSpec{Mode: ModeTemplate, Base: "https://{site}.acme.example", Origins: []string{"https://api.acme.example"}},
+		ID: "acme", Name: "Acme", Instance: InstanceSpec{Mode: ModeTemplate, Base: "https://{site}.acme.example", Origins: []string{"https://api.acme.example"}, Alternatives: []Alternative{{
+			ID: "gateway", Base: "https://api.acme.example/{tenant}", Discover: []Discovery{{Name: "tenant", Path: "/tenant", JSON: "id"}},
+		}}},
 		Methods: []Method{{
 			ID: "key", Label: "Key", Headers: map[string]string{"X-Key": "{key}"},
-			Fields: []Field{{Name: "site", Label: "Site", Type: TypeDNSLabel, Origin: true}, {Name: "key", Label: "Key", Shapes: []Shape{{Pattern: "a"}}}},
+			Fields: []Field{{Name: "site", Label: "Site", Type: TypeDNSLabel, Origin: true}, {Name: "key", Label: "Key", Shapes: []Shape{{Pattern: "^a$"}}}},
 		}},
 		Verify: []Probe{{
 			Path: "/me", Identity: Identity{ID: "id"}, Headers: map[string]string{"Accept": "text/plain"},
@@ -198,9 +201,11 @@ func TestOffersKeepACopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Instance.Origins[0] = "https://evil.example"
+	d.Instance.Alternatives[0].Discover[0].Path = "/evil"
+	d.Instance.Alternatives[0].Base = "https://evil.example"
 	d.Methods[0].Headers["X-Key"] = "{site}"
 	d.Methods[0].Fields[1].Public = true
-	d.Methods[0].Fields[1].Shapes[0].Pattern = "b"
+	d.Methods[0].Fields[1].Shapes[0].Pattern = "^b$"
 	d.Verify[0].Path = "/evil"
 	d.Verify[0].Headers["Accept"] = "evil"
 	d.Verify[0].Accept.Status[0] = 500
@@ -211,8 +216,11 @@ func TestOffersKeepACopy(t *testing.T) {
 	proxy.Host = "evil.example"
 	for _, o := range offers {
 		m, p := o.def.Methods[0], o.def.Verify[0]
+		if a := o.def.Instance.Alternatives[0]; a.Base != "https://api.acme.example/{tenant}" || a.Discover[0].Path != "/tenant" {
+			t.Errorf("%s follows what the host changed: %+v", o.id, a)
+		}
 		if o.def.Instance.Origins[0] != "https://api.acme.example" || m.Headers["X-Key"] != "{key}" || o.methods["key"].Fields[1].Public ||
-			m.Fields[1].Shapes[0].Pattern != "a" || p.Path != "/me" || p.Headers["Accept"] != "text/plain" ||
+			m.Fields[1].Shapes[0].Pattern != "^a$" || p.Path != "/me" || p.Headers["Accept"] != "text/plain" ||
 			p.Accept.Status[0] != 200 || *p.Accept.JSON[0].Equals != "1" || p.Rules[0].When.Status[0] != 401 ||
 			p.Rules[0].Verdict != VerdictInvalid || o.def.Notices[0].Text != "Hello." {
 			t.Errorf("%s follows what the host changed: %+v", o.id, o.def)
@@ -262,10 +270,38 @@ func TestDigest(t *testing.T) {
 		"another method":     of(acme, Method{ID: "key2", Fields: m.Fields}, fields),
 		"another value":      of(acme, m, map[string]string{"a": "1", "b": "3"}),
 		"values swapped":     of(acme, m, map[string]string{"a": "2", "b": "1"}),
+		"an alternative":     of(acme, m, map[string]string{"a": "1", "b": "2", ":base": "gateway"}),
 		"values run over":    of(acme, m, map[string]string{"a": "1b", "b": "2"}),
 	} {
 		if got == want {
 			t.Errorf("%s is the same destination", name)
+		}
+	}
+}
+
+// What was sealed while an instance still asked for its address opens for ever:
+// these digests are of then.
+func TestDigestsOfOldRows(t *testing.T) {
+	t.Parallel()
+	d := Definition{
+		ID: "acme", Name: "Acme", Instance: InstanceSpec{Mode: ModeTemplate, Base: "https://{site}.acme.example"},
+		Methods: []Method{{
+			ID: "key", Label: "Key", Headers: map[string]string{"X-Key": "{key}"},
+			Fields: []Field{{Name: "site", Label: "Site", Type: TypeDNSLabel, Origin: true}, {Name: "key", Label: "Key"}},
+		}},
+		Verify: []Probe{{Path: "/me", Identity: Identity{ID: "id"}}},
+	}
+	offers, err := makeOffers([]Definition{d}, []Instance{{ID: "own", Provider: "acme", Base: "https://acme.internal"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{
+		"2b1cc500e3b9eb5d5b74a13a83989563672bb0aa7c148e94590f9b4b5774d1b4",
+		"172d63107f89acacd4e8d903271dcf8fbc8b4afbb36528d62a1576061d5bc4fc",
+	} {
+		at, err := offers[i].destination("key", map[string]string{"site": "one"})
+		if got := hex.EncodeToString(at.digest); err != nil || got != want {
+			t.Errorf("the digest at %s is %s (%v), want %s", offers[i].id, got, err, want)
 		}
 	}
 }

@@ -37,8 +37,8 @@ func (d Definition) Validate() error {
 	}
 	c.instance(d)
 	c.methods(d)
-	if len(d.Verify) == 0 {
-		c.fail("/verify", "without a probe nothing can be verified")
+	if (len(d.Verify) == 0) != d.Unverifiable {
+		c.fail("/verify", "there are probes, or none can be: verify: none")
 	}
 	for i, p := range d.Verify {
 		c.probe(fmt.Sprintf("/verify/%d", i), p, d, i == len(d.Verify)-1)
@@ -79,20 +79,21 @@ func (c *checker) instance(d Definition) {
 	s := d.Instance
 	switch s.Mode {
 	case ModeOperator:
-		if s.Base != "" || len(s.Origins) > 0 {
+		if s.Base != "" || len(s.Origins) > 0 || len(s.Alternatives) > 0 {
 			c.fail("/instance", "with mode operator the address comes from the operator")
 		}
 	case ModeFixed, ModeTemplate:
-		if fields := c.location("/instance/base", s.Base, d); (len(fields) > 0) != (s.Mode == ModeTemplate) {
+		if fields := c.location("/instance/base", s.Base, d, nil); (len(fields) > 0) != (s.Mode == ModeTemplate) {
 			c.fail("/instance/base", "mode template names fields and mode fixed names none")
 		}
 		for i, o := range s.Origins {
 			path := fmt.Sprintf("/instance/origins/%d", i)
-			c.location(path, o, d)
+			c.location(path, o, d, nil)
 			if strings.Contains(strings.TrimPrefix(o, "https://"), "/") {
 				c.fail(path, "an origin has no path")
 			}
 		}
+		c.alternatives(d)
 	default:
 		c.fail("/instance/mode", "a mode is fixed, template or operator")
 	}
@@ -103,8 +104,36 @@ func (c *checker) instance(d Definition) {
 	}
 }
 
+func (c *checker) alternatives(d Definition) {
+	seen := map[string]bool{}
+	for i, a := range d.Instance.Alternatives {
+		path := fmt.Sprintf("/instance/alternatives/%d", i)
+		if !validName(a.ID) || seen[a.ID] {
+			c.fail(path+"/id", "an id is [a-z][a-z0-9_]*, at most 40 characters, and unique")
+		}
+		seen[a.ID] = true
+		var found []string
+		for j, f := range a.Discover {
+			path := fmt.Sprintf("%s/discover/%d", path, j)
+			ofMethod := slices.ContainsFunc(d.Methods, func(m Method) bool {
+				return slices.ContainsFunc(m.Fields, func(field Field) bool { return field.Name == f.Name })
+			})
+			if !validName(f.Name) || ofMethod || slices.Contains(found, f.Name) {
+				c.fail(path+"/name", "a name is [a-z][a-z0-9_]*, at most 40 characters, unique, and no field's")
+			}
+			if !validProbePath(f.Path) {
+				c.fail(path+"/path", "a path begins with / and is plain printable ASCII")
+			}
+			c.jsonPath(path+"/json", f.JSON, true)
+			found = append(found, f.Name)
+		}
+		c.location(path+"/base", a.Base, d, found)
+	}
+}
+
 // location checks a template that a URL is made from and returns its fields.
-func (c *checker) location(path, text string, d Definition) []string {
+// The names of what is found may stand in its path.
+func (c *checker) location(path, text string, d Definition, found []string) []string {
 	t, err := parseTemplate(text)
 	if err != nil {
 		c.fail(path, err.Error())
@@ -114,9 +143,17 @@ func (c *checker) location(path, text string, d Definition) []string {
 	if len(t.plain()) != len(fields) {
 		c.fail(path, "an address holds no base64")
 	}
+	// Neither what users type nor what a server answers must choose the domain.
+	host, _, _ := strings.Cut(strings.TrimPrefix(text, "https://"), "/")
 	values := map[string]string{}
 	for _, name := range fields {
 		values[name] = "x"
+		if slices.Contains(found, name) {
+			if strings.Contains(host, "{"+name+"}") {
+				c.fail(path, "what is discovered stands in the path")
+			}
+			continue
+		}
 		for i, m := range d.Methods {
 			if !slices.ContainsFunc(m.Fields, func(f Field) bool { return f.Name == name && f.Origin }) {
 				c.fail(path, fmt.Sprintf("method %d has no field %s that is marked origin", i, name))
@@ -126,8 +163,6 @@ func (c *checker) location(path, text string, d Definition) []string {
 	if _, err := parseBaseURL(t.expand(values)); err != nil {
 		c.fail(path, err.Error())
 	}
-	// What users type must not choose the domain.
-	host, _, _ := strings.Cut(strings.TrimPrefix(text, "https://"), "/")
 	if i := strings.LastIndex(host, "}"); i >= 0 && (host[i+1:] == "" || host[i+1] != '.' || strings.Count(host[i+1:], ".") < 2) {
 		c.fail(path, "behind its last field a host ends in a domain, as .example.com")
 	}
@@ -151,6 +186,44 @@ func (c *checker) methods(d Definition) {
 		}
 		c.fields(path, m)
 		c.headers(path, m)
+		c.revocation(path, m)
+	}
+}
+
+func (c *checker) revocation(path string, m Method) {
+	if r := m.Revoke; r.Path != "" || r.Method != "" {
+		if r.Method != http.MethodPost && r.Method != http.MethodDelete {
+			c.fail(path+"/revoke/method", "a method is POST or DELETE")
+		}
+		if !validProbePath(r.Path) {
+			c.fail(path+"/revoke/path", "a path begins with / and is plain printable ASCII")
+		}
+		if len(r.Accept.Status) == 0 {
+			c.fail(path+"/revoke/accept", "the statuses that mean it was ended are required")
+		}
+		c.condition(path+"/revoke/accept", r.Accept)
+	}
+	if m.RevokeURL == "" {
+		return
+	}
+	t, err := parseTemplate(m.RevokeURL)
+	if err != nil {
+		c.fail(path+"/revoke_url", err.Error())
+		return
+	}
+	values := map[string]string{"origin": "https://x.example", "base": "https://x.example"}
+	for _, f := range m.Fields {
+		if f.Origin {
+			values[f.Name] = "x"
+		}
+	}
+	for _, name := range t.fields() {
+		if values[name] == "" {
+			c.fail(path+"/revoke_url", name+" is neither a field that decides the address nor origin or base")
+		}
+	}
+	if u, err := url.Parse(t.expand(values)); err != nil || u.Scheme != "https" || u.Host == "" || len(t.plain()) != len(t.fields()) {
+		c.fail(path+"/revoke_url", "a link begins with https://, {origin} or {base}")
 	}
 }
 
@@ -172,8 +245,8 @@ func (c *checker) fields(path string, m Method) {
 			c.fail(path, "a field that decides the address is a required dns_label")
 		}
 		for j, s := range f.Shapes {
-			if _, err := regexp.Compile(s.Pattern); err != nil {
-				c.fail(fmt.Sprintf("%s/shapes/%d/pattern", path, j), "not a regular expression of RE2")
+			if _, err := regexp.Compile(s.Pattern); err != nil || !strings.HasPrefix(s.Pattern, "^") || !strings.HasSuffix(s.Pattern, "$") {
+				c.fail(fmt.Sprintf("%s/shapes/%d/pattern", path, j), "not a regular expression of RE2 from ^ to $")
 			}
 		}
 	}
@@ -214,6 +287,9 @@ func (c *checker) headers(path string, m Method) {
 }
 
 func (c *checker) probe(path string, p Probe, d Definition, last bool) {
+	if p.Method != "" && p.Method != http.MethodGet && p.Method != http.MethodPost {
+		c.fail(path+"/method", "a method is GET or POST")
+	}
 	if !validProbePath(p.Path) {
 		c.fail(path+"/path", "a path begins with / and is plain printable ASCII")
 	}
@@ -239,9 +315,29 @@ func (c *checker) probe(path string, p Probe, d Definition, last bool) {
 			c.fail(path+"/reason", "a reason is [a-z_]*")
 		}
 	}
-	c.require(path+"/identity/id", p.Identity.ID)
-	if (p.Expiry.Header == "") != (len(p.Expiry.Layouts) == 0) {
-		c.fail(path+"/expiry", "an expiry has a header and layouts")
+	c.jsonPath(path+"/identity/id", p.Identity.ID, true)
+	c.jsonPath(path+"/identity/name", p.Identity.Name, false)
+	c.jsonPath(path+"/identity/email", p.Identity.Email, false)
+	e := p.Expiry
+	if e.Path != "" && !validProbePath(e.Path) {
+		c.fail(path+"/expiry/path", "a path begins with / and is plain printable ASCII")
+	}
+	c.jsonPath(path+"/expiry/json", e.JSON, false)
+	switch named := e.Header != "" || e.JSON != ""; {
+	case e.Header != "" && e.JSON != "", named != (len(e.Layouts) > 0), e.Path != "" && !named:
+		c.fail(path+"/expiry", "an expiry has a header or a json, and layouts")
+	}
+}
+
+// jsonPath refuses what is no place in a body: an empty path where there has to
+// be one, and the literals and modifiers of GJSON, by which a definition could
+// name an account that no platform named.
+func (c *checker) jsonPath(path, text string, required bool) {
+	if required {
+		c.require(path, text)
+	}
+	if strings.ContainsAny(text, "!{}[]|") || strings.HasPrefix(text, "@") || strings.Contains(text, ".@") {
+		c.fail(path, "a GJSON path names members and positions, nothing else")
 	}
 }
 
@@ -268,6 +364,7 @@ func (c *checker) condition(path string, when Condition) {
 		if j.Path == "" || !j.Exists && j.Equals == nil && j.NotEquals == nil && j.Prefix == "" && j.Length == nil {
 			c.fail(fmt.Sprintf("%s/json/%d", path, i), "a value has a path and a test")
 		}
+		c.jsonPath(fmt.Sprintf("%s/json/%d/path", path, i), j.Path, false)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/internal/input"
+	"github.com/aichub/lanyard/store"
 )
 
 // maxAnswer is how much of a platform's answer to a probe is read, in bytes.
@@ -26,6 +27,9 @@ type finding struct {
 	reason    string
 	account   Account
 	expiresAt time.Time // zero = the platform did not say
+
+	at     destination                                       // where it was found
+	reseal func(context.Context, *store.ProviderToken) error // nil unless that is not where the row's secrets are sealed for
 }
 
 // answered is one platform's answer as the rules see it.
@@ -36,50 +40,164 @@ type answered struct {
 	broken bool   // cut off, or longer than maxAnswer
 }
 
-// probe asks the platform who the credential belongs to. It returns an error
-// only when the caller's own context ended: everything else is a verdict.
-func (s *Service) probe(ctx context.Context, d destination, headers map[string]lanyard.Secret) (f finding, err error) {
+// verify asks the platform who the credential belongs to: at d and, anywhere
+// set, at the other bases of the same address until one proves it. It returns an
+// error only when the caller's own context ended: everything else is a verdict.
+func (s *Service) verify(ctx context.Context, d destination, secrets map[string]string, anywhere bool) (f finding, err error) {
 	defer func() {
 		if err == nil {
 			s.telemetry.verified(ctx, d.offer.id, f.verdict)
 		}
 	}()
-	limited := ctx
-	if s.verifyTimeout > 0 {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeout(ctx, s.verifyTimeout)
-		defer cancel()
+	limited, cancel := s.limited(ctx)
+	defer cancel()
+	headers := d.headers(d.fields, secrets)
+	f = s.probe(limited, d, headers)
+	// A wrong password counts at each base.
+	if anywhere && !d.method.Lockout && f.verdict.elsewhere() {
+		f = s.probeOthers(limited, f, headers)
 	}
-	for _, p := range d.offer.def.Verify {
-		a, err := s.ask(limited, d, p, headers)
-		if ctx.Err() != nil {
-			return finding{}, unavailable(ctx.Err())
-		}
-		if err != nil {
-			// DNS, dial, TLS, timeout: nobody answered.
-			return finding{verdict: VerdictUnreachable}, nil
-		}
-		if f := p.judge(a); f.verdict != verdictNext {
-			return f, nil
-		}
+	if ctx.Err() != nil {
+		return finding{}, unavailable(ctx.Err())
 	}
-	return finding{verdict: VerdictInvalid}, nil
+	return f, nil
 }
 
-// ask sends one probe. A redirect is an answer and is not followed.
-func (s *Service) ask(ctx context.Context, d destination, p Probe, headers map[string]lanyard.Secret) (answered, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.base.String()+p.Path, nil)
+// limited is a context that ends after VerifyTimeout.
+func (s *Service) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.verifyTimeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.verifyTimeout)
+}
+
+// elsewhere reports whether a credential of that verdict may still be good at
+// another base.
+func (v Verdict) elsewhere() bool {
+	return v == VerdictInvalid || v == VerdictWrongInstance || v == VerdictUnreachable
+}
+
+// weight orders what several bases say about one credential: where one proves
+// it, knows it, or could not be asked, another that does not know it proves
+// nothing against it.
+func (v Verdict) weight() int {
+	return slices.Index([]Verdict{VerdictWrongInstance, VerdictInvalid, VerdictUnreachable}, v)
+}
+
+// probeOthers asks at the other bases than f's, and returns what weighs most.
+func (s *Service) probeOthers(ctx context.Context, f finding, headers map[string]lanyard.Secret) finding {
+	d := f.at
+	consider := func(other destination) (done bool) {
+		g := s.probe(ctx, other, headers)
+		if g.verdict.weight() < 0 {
+			f = g
+			return true
+		}
+		if g.verdict.weight() > f.verdict.weight() {
+			f.verdict, f.reason = g.verdict, g.reason // and stay where we are
+		}
+		return false
+	}
+	chosen := d.fields[chosenKey]
+	if first, err := d.at(nil, nil); chosen != "" && err == nil && consider(first) {
+		return f
+	}
+	for _, a := range d.offer.others {
+		if a.ID == chosen {
+			continue
+		}
+		found, answered := s.discover(ctx, d, a)
+		if !answered {
+			f.verdict, f.reason = VerdictUnreachable, ""
+		}
+		if found == nil {
+			continue
+		}
+		if other, err := d.at(&a, found); err == nil && consider(other) {
+			return f
+		}
+	}
+	return f
+}
+
+// discover asks for what an alternative needs, without a credential. It returns
+// nil where there is no such thing, and false where nobody said so.
+func (s *Service) discover(ctx context.Context, d destination, a alternative) (found map[string]string, answered bool) {
+	found = map[string]string{}
+	for _, f := range a.Discover {
+		got, err := s.ask(ctx, d.offer, http.MethodGet, d.first.String()+f.Path, nil, nil)
+		if err != nil || got.broken || got.status >= 500 || got.status == http.StatusTooManyRequests {
+			return nil, false
+		}
+		value := text(got.json, f.JSON)
+		if got.status != http.StatusOK || value == "" || len(value) > 64 || !validFound(value) {
+			return nil, true
+		}
+		found[f.Name] = value
+	}
+	return found, true
+}
+
+// validFound reports whether s is letters, digits and hyphens: nothing that
+// could be more than one segment of a path.
+func validFound(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+}
+
+// probe asks at one base.
+func (s *Service) probe(ctx context.Context, d destination, headers map[string]lanyard.Secret) finding {
+	if d.offer.def.Unverifiable {
+		return finding{verdict: VerdictUnreachable, reason: reasonUnverifiable, at: d}
+	}
+	for _, p := range d.offer.def.Verify {
+		a, err := s.ask(ctx, d.offer, p.Method, d.base.String()+p.Path, p.Headers, headers)
+		if err != nil {
+			// DNS, dial, TLS, timeout: nobody answered.
+			return finding{verdict: VerdictUnreachable, at: d}
+		}
+		f := p.judge(a)
+		if f.verdict == verdictNext {
+			continue
+		}
+		if f.verdict == VerdictOK {
+			f.expiresAt = s.expiresAt(ctx, d, p, a, headers)
+		}
+		f.at = d
+		return f
+	}
+	return finding{verdict: VerdictInvalid, at: d}
+}
+
+// reasonUnverifiable is why there is no verdict on a credential of a definition
+// that says so of itself.
+const reasonUnverifiable = "not_verifiable"
+
+// expiresAt returns when the platform says that an accepted credential ends.
+func (s *Service) expiresAt(ctx context.Context, d destination, p Probe, a answered, headers map[string]lanyard.Secret) time.Time {
+	if p.Expiry.Path != "" {
+		var err error
+		if a, err = s.ask(ctx, d.offer, http.MethodGet, d.base.String()+p.Expiry.Path, p.Headers, headers); err != nil || a.status != http.StatusOK {
+			return time.Time{}
+		}
+	}
+	return p.Expiry.read(a)
+}
+
+// ask sends one request of a verification, with those headers and the
+// credential's. A redirect is an answer and is not followed.
+func (s *Service) ask(ctx context.Context, o *offer, method, address string, more map[string]string, headers map[string]lanyard.Secret) (answered, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		return answered{}, err
 	}
 	req.Header.Set("Accept", "application/json")
-	for name, value := range p.Headers {
+	for name, value := range more {
 		req.Header.Set(name, value)
 	}
 	for name, value := range headers {
 		req.Header.Set(name, value.Reveal())
 	}
-	res, err := s.send(d.offer, req)
+	res, err := s.send(o, req)
 	if err != nil {
 		return answered{}, err
 	}
@@ -114,7 +232,6 @@ func (p Probe) judge(a answered) finding {
 		f.account = Account{
 			ID: text(a.json, p.Identity.ID), Name: text(a.json, p.Identity.Name), Email: text(a.json, p.Identity.Email),
 		}
-		f.expiresAt = p.Expiry.read(a.header)
 	case a.broken:
 		f.verdict = VerdictUnreachable
 	default:
@@ -189,10 +306,10 @@ func text(body []byte, path string) string {
 	return input.Clean(v.String(), 200)
 }
 
-func (e Expiry) read(header http.Header) time.Time {
-	value := header.Get(e.Header)
-	if e.Header == "" || value == "" {
-		return time.Time{}
+func (e Expiry) read(a answered) time.Time {
+	value := text(a.json, e.JSON)
+	if e.Header != "" {
+		value = a.header.Get(e.Header)
 	}
 	for _, layout := range e.Layouts {
 		if t, err := time.Parse(layout, value); err == nil {

@@ -31,11 +31,16 @@ var (
 const (
 	anaSecret = "canary-ana-4fJr0c9wTq"
 	newSecret = "canary-new-8sLk2m5xZv"
+
+	// scopedSecret works at the gateway of Atlassian's clouds alone.
+	scopedSecret = "canary-scoped-2kTq7wPd"
 )
 
 var accounts = providertest.Tokens{
 	anaSecret: {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
 	newSecret: {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+
+	scopedSecret: {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example", Scoped: true},
 }
 
 // world is a service over a memory store with one fake of each platform, each
@@ -78,12 +83,19 @@ func newWorld(t *testing.T, change func(*providertoken.Options)) *world {
 		store: memory.New(), urls: map[string]string{},
 		clock: &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)},
 		fakes: map[string]*providertest.Fake{
-			"jira-data-center": providertest.JiraDataCenter(accounts.Account),
-			"jira-cloud":       providertest.JiraCloud(accounts.Account),
-			"azure-devops":     providertest.AzureDevOps(accounts.Account),
-			"businessmap":      providertest.Businessmap(accounts.Account),
-			"servicenow":       providertest.ServiceNow(accounts.Account),
-			"github":           providertest.GitHub(accounts.Account),
+			"jira-data-center":  providertest.JiraDataCenter(accounts.Account),
+			"jira-cloud":        providertest.JiraCloud(accounts.Account),
+			"confluence-cloud":  providertest.ConfluenceCloud(accounts.Account),
+			"azure-devops":      providertest.AzureDevOps(accounts.Account),
+			"businessmap":       providertest.Businessmap(accounts.Account),
+			"servicenow":        providertest.ServiceNow(accounts.Account),
+			"github":            providertest.GitHub(accounts.Account),
+			"github-enterprise": providertest.GitHub(accounts.Account),
+			"gitlab":            providertest.GitLab(accounts.Account),
+			"bitbucket-cloud":   providertest.BitbucketCloud(accounts.Account),
+			"slack":             providertest.Slack(accounts.Account),
+			"notion":            providertest.Notion(accounts.Account),
+			"figma":             providertest.Figma(accounts.Account),
 		},
 	}
 	ring, err := keyring.Create(filepath.Join(t.TempDir(), "keys"), nil)
@@ -100,9 +112,16 @@ func newWorld(t *testing.T, change func(*providertoken.Options)) *world {
 		ok(t, err)
 		t.Cleanup(func() { _ = server.Close(context.Background()) })
 		w.urls[id] = server.URL()
-		o.Instances = append(o.Instances, providertoken.Instance{
+		i := providertoken.Instance{
 			ID: id + "-x", Provider: id, Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
-		})
+		}
+		switch id {
+		case "jira-cloud":
+			i.Alternatives = map[string]string{"gateway": server.URL() + "/ex/jira/{cloud_id}"}
+		case "confluence-cloud":
+			i.Alternatives = map[string]string{"gateway": server.URL() + "/ex/confluence/{cloud_id}"}
+		}
+		o.Instances = append(o.Instances, i)
 	}
 	if change != nil {
 		change(o)
@@ -135,18 +154,18 @@ func request(definition, secret string) providertoken.CreateRequest {
 	r := providertoken.CreateRequest{ProviderID: definition + "-x", Fields: map[string]string{}, Secrets: map[string]lanyard.Secret{}}
 	name := "token"
 	switch definition {
-	case "jira-cloud":
-		r.Fields["site"], r.Fields["email"] = "acme", "ana@acme.example"
+	case "bitbucket-cloud":
+		r.Fields["email"] = "ana@acme.example"
+		name = "api_token"
+	case "jira-cloud", "confluence-cloud":
+		r.Fields["email"] = "ana@acme.example"
 		name = "api_token"
 	case "azure-devops":
-		r.Fields["organization"] = "acme"
 		name = "pat"
 	case "businessmap":
-		r.Fields["subdomain"] = "acme"
 		name = "api_key"
 	case "servicenow":
 		r.MethodID = "api_key"
-		r.Fields["instance"] = "acme"
 		name = "api_key"
 	}
 	r.Secrets[name] = lanyard.NewSecret(secret)

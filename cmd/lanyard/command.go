@@ -45,6 +45,7 @@ func commands() []command {
 		{"keys delete-before", "TIME", "Delete all API keys made before a time, as after a restore", prepareKeysDeleteBefore},
 		{"keys sign", "TIME", "Sign the rows of API keys made before a time, at which the host had no key service; -dry-run first", prepareKeysSign},
 		{"purge", "", "Remove history, tombstones and usage that are older than they have to be", preparePurge},
+		{"catalog lint", "DIR", "Say what is wrong in provider definitions of your own, by file and line", prepareCatalogLint},
 		{"doctor", "", "Look for what is wrong", prepareDoctor},
 	}
 }

@@ -6,6 +6,9 @@
 //		Providers: append(catalog.All(), own...),
 //	})
 //
+// An organisation proves its own in its CI: with [Lint], or "lanyard catalog
+// lint DIR", and against a fake of its platform as package providertest has them.
+//
 // The names in YAML are those of [providertoken.Definition] in snake_case.
 // Reading is strict: an unknown or doubled name, a value of a wrong type, an
 // anchor or alias, and a definition that contradicts itself are errors that name
@@ -50,10 +53,32 @@ func All() []providertoken.Definition {
 
 // Load reads every file of fsys whose name ends in .yaml or .yml, below its
 // root too, each with one definition. It returns them ordered by id, or all
-// that is wrong, joined: an [*Error] each.
+// that is wrong, joined: an [*Error] each. [Lint] finds more.
 func Load(fsys fs.FS) ([]providertoken.Definition, error) {
+	read, err := readAll(fsys)
+	if err != nil {
+		return nil, err
+	}
+	var all []providertoken.Definition
+	for _, r := range read {
+		all = append(all, r.definition)
+	}
+	slices.SortFunc(all, func(a, b providertoken.Definition) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
+}
+
+// document is one file with the definition in it.
+type document struct {
+	name       string
+	file       *ast.File
+	definition providertoken.Definition
+}
+
+// readAll returns the definitions that can be read and all that is wrong with
+// the others, joined.
+func readAll(fsys fs.FS) ([]document, error) {
 	var (
-		all  []providertoken.Definition
+		all  []document
 		errs []error
 		from = map[string]string{}
 	)
@@ -65,28 +90,20 @@ func Load(fsys fs.FS) ([]providertoken.Definition, error) {
 		if err != nil {
 			return err
 		}
-		d, err := parse(name, raw)
+		d, file, err := parse(name, raw)
 		if err != nil {
 			errs = append(errs, err)
 			return nil
 		}
 		if other, taken := from[d.ID]; taken {
-			at := &Error{File: name, Message: fmt.Sprintf("the id %q stands in %s too", d.ID, other)}
-			if file, err := parser.ParseBytes(raw, 0); err == nil {
-				at = locate(name, file, "/id", at.Message)
-			}
-			errs = append(errs, at)
+			errs = append(errs, locate(name, file, "/id", fmt.Sprintf("the id %q stands in %s too", d.ID, other)))
 			return nil
 		}
 		from[d.ID] = name
-		all = append(all, d)
+		all = append(all, document{name, file, d})
 		return nil
 	})
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(all, func(a, b providertoken.Definition) int { return strings.Compare(a.ID, b.ID) })
-	return all, nil
+	return all, errors.Join(append(errs, err)...)
 }
 
 // Error says what is wrong in a file, and where. Line and Column count from 1;
@@ -104,28 +121,45 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
 }
 
-func parse(name string, raw []byte) (providertoken.Definition, error) {
-	var d providertoken.Definition
+func parse(name string, raw []byte) (d providertoken.Definition, file *ast.File, err error) {
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // what some editors put first
-	file, err := parser.ParseBytes(raw, 0)
+	file, err = parser.ParseBytes(raw, 0)
 	switch {
 	case err != nil:
-		return d, syntaxError(name, err)
+		return d, nil, syntaxError(name, err)
 	case len(file.Docs) == 0 || file.Docs[0].Body == nil:
-		return d, &Error{File: name, Line: 1, Column: 1, Message: "the file is empty"}
+		return d, nil, &Error{File: name, Line: 1, Column: 1, Message: "the file is empty"}
 	case len(file.Docs) > 1:
-		return d, &Error{File: name, Line: startOf(file.Docs[1]), Column: 1, Message: "a file holds one definition"}
+		return d, nil, &Error{File: name, Line: startOf(file.Docs[1]), Column: 1, Message: "a file holds one definition"}
 	}
+	unverifiable := takeVerifyNone(file.Docs[0].Body)
 	if errs := mistyped(name, file.Docs[0].Body, reflect.TypeFor[providertoken.Definition]()); len(errs) > 0 {
-		return d, errors.Join(errs...)
+		return d, nil, errors.Join(errs...)
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(&d); err != nil {
-		return d, syntaxError(name, err)
+	if err := yaml.NodeToValue(file.Docs[0].Body, &d, yaml.Strict()); err != nil {
+		return d, nil, syntaxError(name, err)
 	}
+	d.Unverifiable = unverifiable
 	if err := d.Validate(); err != nil {
-		return d, validationError(name, file, err)
+		return d, nil, validationError(name, file, err)
 	}
-	return d, nil
+	return d, file, nil
+}
+
+// takeVerifyNone removes "verify: none" from a definition, and reports whether it
+// was there.
+func takeVerifyNone(body ast.Node) bool {
+	mapping, ok := body.(*ast.MappingNode)
+	if !ok {
+		return false
+	}
+	for i, entry := range mapping.Values {
+		if text, is := entry.Value.(*ast.StringNode); is && entry.Key.GetToken().Value == "verify" && text.Value == "none" {
+			mapping.Values = slices.Delete(mapping.Values, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 // startOf is the line a document begins at.

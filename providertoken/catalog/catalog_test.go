@@ -20,7 +20,10 @@ func TestAll(t *testing.T) {
 	for _, d := range catalog.All() {
 		ids = append(ids, d.ID)
 	}
-	want := []string{"azure-devops", "businessmap", "github", "jira-cloud", "jira-data-center", "servicenow"}
+	want := []string{
+		"azure-devops", "bitbucket-cloud", "businessmap", "confluence-cloud", "figma", "github", "github-enterprise", "gitlab",
+		"jira-cloud", "jira-data-center", "notion", "servicenow", "slack",
+	}
 	if !slices.Equal(ids, want) {
 		t.Errorf("All() = %v, want %v", ids, want)
 	}

@@ -13,11 +13,18 @@ func ExampleAll() {
 	}
 	// Output:
 	// azure-devops - Azure DevOps
+	// bitbucket-cloud - Bitbucket Cloud
 	// businessmap - Businessmap
+	// confluence-cloud - Confluence Cloud
+	// figma - Figma
 	// github - GitHub
+	// github-enterprise - GitHub Enterprise Server
+	// gitlab - GitLab
 	// jira-cloud - Jira Cloud
 	// jira-data-center - Jira Data Center
+	// notion - Notion
 	// servicenow - ServiceNow
+	// slack - Slack
 }
 
 // An organisation's own platform, as a file of one definition.

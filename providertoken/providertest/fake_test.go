@@ -1,6 +1,7 @@
 package providertest_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -30,8 +31,21 @@ var platforms = map[string]struct {
 	"azure devops":     {providertest.AzureDevOps, "/_apis/connectionData", basic, []string{`"id":"ana"`, `"providerDisplayName":"Ana Lima"`, `"$value":"ana@acme.example"`}},
 	"businessmap":      {providertest.Businessmap, "/api/v2/me", named("apikey"), []string{`"user_id":"ana"`, `"realname":"Ana Lima"`}},
 	"servicenow":       {providertest.ServiceNow, "/api/now/ui/user/current_user", named("x-sn-apikey"), []string{`"user_sys_id":"sys-ana"`, `"user_name":"ana"`}},
+	"confluence cloud": {providertest.ConfluenceCloud, "/wiki/rest/api/user/current", basic, []string{`"accountId":"ana"`, `"displayName":"Ana Lima"`}},
+	"gitlab":           {providertest.GitLab, "/api/v4/user", named("PRIVATE-TOKEN"), []string{`"username":"ana"`, `"id":4711`}},
+	"bitbucket cloud":  {providertest.BitbucketCloud, "/2.0/user", basic, []string{`"account_id":"ana"`, `"display_name":"Ana Lima"`}},
+	"slack":            {providertest.Slack, "/api/auth.test", bearer, []string{`"ok":true`, `"user_id":"ana"`}},
+	"notion":           {providertest.Notion, "/v1/users/me", bearer, []string{`"id":"ana"`, `"email":"ana@acme.example"`}},
+	"figma":            {providertest.Figma, "/v1/me", named("X-Figma-Token"), []string{`"id":"ana"`, `"handle":"Ana Lima"`}},
 	"github":           {providertest.GitHub, "/user", bearer, []string{`"login":"ana"`, `"id":583231`}},
 }
+
+// methods of the probes that are not GET, and what an unknown token is answered
+// where that is not 401.
+var (
+	methods  = map[string]string{"slack": http.MethodPost}
+	rejected = map[string]int{"slack": http.StatusOK, "figma": http.StatusForbidden}
+)
 
 func bearer(token string) (string, string) { return "Authorization", "Bearer " + token }
 
@@ -83,7 +97,7 @@ func serve(t *testing.T, name string) (*providertest.Fake, func(token string, wa
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL()+p.path, nil)
+		req, err := http.NewRequestWithContext(ctx, methods[name], server.URL()+p.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,11 +119,11 @@ func TestTheTruth(t *testing.T) {
 				t.Errorf("%s answers %s, want %s in it", name, got.body, want)
 			}
 		}
-		if got := who("other", time.Minute); got.status != http.StatusUnauthorized {
-			t.Errorf("%s: status %d for an unknown token, want 401", name, got.status)
+		if got := who("other", time.Minute); got.status != cmp.Or(rejected[name], http.StatusUnauthorized) || strings.Contains(got.body, "ana") {
+			t.Errorf("%s: status %d for an unknown token: %s", name, got.status, got.body)
 		}
 		seen := fake.Requests()
-		if header, value := p.header(token); len(seen) != 2 || seen[0].Header.Get(header) != value || seen[0].Path != p.path || seen[0].Method != http.MethodGet {
+		if header, value := p.header(token); len(seen) != 2 || seen[0].Header.Get(header) != value || seen[0].Path != p.path || seen[0].Method != cmp.Or(methods[name], http.MethodGet) {
 			t.Errorf("%s saw %+v", name, seen)
 		}
 	}
@@ -153,10 +167,14 @@ func TestLies(t *testing.T) {
 		tell(providertest.Missing, status(404))
 		tell(providertest.NotJSON, says(200, "trailing"))
 		tell(providertest.HTMLPage, html(200))
-		tell(providertest.NoIdentity, says(200, `{"status":"ok"}`))
+		tell(providertest.SingleSignOn, html(200))
+		tell(providertest.Nobody, says(200, "null"))
+		if name != "slack" { // which says so in its own words
+			tell(providertest.NoIdentity, says(200, `{"status":"ok"}`))
+		}
 		tell(providertest.Unfit, says(200, `{"status":"ok"}`))
 		tell(providertest.WrongType, func(a answer) bool {
-			return a.status == 200 && a.header.Get("Content-Type") == "text/plain" && strings.Contains(a.body, "Ana") || name == "github" && a.status == 200
+			return a.status == 200 && a.header.Get("Content-Type") == "text/plain" && strings.Contains(a.body, "Ana") || (name == "github" || name == "gitlab") && a.status == 200
 		})
 		switch name {
 		case "jira data center", "jira cloud":
@@ -175,14 +193,70 @@ func TestLies(t *testing.T) {
 			tell(providertest.Anonymous, says(200, "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"))
 		case "businessmap":
 			tell(providertest.Busy, says(429, `"code":"RL02"`))
+			tell(providertest.Busy, with(429, "X-RateLimit-PerMinute-Remaining", "0"))
 			tell(providertest.Redirect, with(302, "Location", "/login"))
 		case "servicenow":
 			tell(providertest.SignInPage, says(200, "hibernating"))
 			tell(providertest.Anonymous, says(200, `"user_name":"guest"`))
+			tell(providertest.OldRelease, status(404))
+			tell(providertest.DroppedFilter, status(404))
+		case "confluence cloud":
+			tell(providertest.Anonymous, says(200, `"type":"anonymous"`))
+		case "gitlab":
+			tell(providertest.Expired, says(401, "Token is expired"))
+			tell(providertest.Revoked, says(401, "Token was revoked"))
+			tell(providertest.NoRight, says(403, "insufficient_scope"))
+		case "slack":
+			tell(providertest.Expired, says(200, `"error":"token_expired"`))
+			tell(providertest.Revoked, says(200, `"error":"token_revoked"`))
+			tell(providertest.LoginFailed, says(200, `"error":"account_inactive"`))
+			tell(providertest.NoIdentity, says(200, `{"ok":true}`))
+		case "figma":
+			tell(providertest.NoRight, says(403, "Invalid scope(s)"))
+			tell(providertest.Revoked, says(403, "Invalid token"))
+		case "notion":
+			tell(providertest.Busy, says(429, "rate_limited"))
 		case "github":
 			tell(providertest.Busy, with(403, "X-RateLimit-Remaining", "0"))
 		}
 		tell(providertest.Truth, status(200))
+	}
+}
+
+// A token with scopes works at the gateway of Atlassian's clouds, any other at
+// the site, and anybody may ask for the site's id.
+func TestGateways(t *testing.T) {
+	t.Parallel()
+	tokens := providertest.Tokens{token: {ID: "ana"}, "scoped": {ID: "ana", Scoped: true}}.Account
+	for _, c := range []struct {
+		fake           *providertest.Fake
+		whoami, prefix string
+	}{
+		{providertest.JiraCloud(tokens), "/rest/api/3/myself", providertest.JiraGateway},
+		{providertest.ConfluenceCloud(tokens), "/wiki/rest/api/user/current", providertest.ConfluenceGateway},
+	} {
+		server, err := providertest.NewServer(c.fake)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Close(context.Background()) })
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: server.RootCAs(), MinVersion: tls.VersionTLS12}}}
+		t.Cleanup(client.CloseIdleConnections)
+		for path, want := range map[string]map[string]int{
+			c.whoami: {token: 200, "scoped": 401, "other": 401}, c.prefix + c.whoami: {token: 401, "scoped": 200, "other": 401},
+			"/_edge/tenant_info": {token: 200, "other": 200},
+		} {
+			for token, status := range want {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL()+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set(basic(token))
+				if got := ask(t, client, req); got.status != status {
+					t.Errorf("%s with %s: %d, want %d", path, token, got.status, status)
+				}
+			}
+		}
 	}
 }
 

@@ -4,74 +4,6 @@ import (
 	"net/http"
 )
 
-// JiraDataCenter is a Jira that takes personal access tokens as Bearer. Besides
-// /rest/api/2/myself it serves a search with the account's issues.
-func JiraDataCenter(accounts func(token string) (Account, bool)) *Fake {
-	myself := func(w http.ResponseWriter, a Account) {
-		w.Header().Set("X-AUSERNAME", a.ID)
-		writeJSON(w, http.StatusOK, map[string]any{
-			"name": a.ID, "key": "JIRAUSER" + a.ID, "displayName": a.Name, "emailAddress": a.Email, "active": true,
-		})
-	}
-	return newFake(accounts, platform{
-		token: bearer, whoami: "/rest/api/2/myself", tell: myself,
-		reject: func(w http.ResponseWriter) {
-			w.Header().Set("WWW-Authenticate", `OAuth realm="jira"`)
-			writeHTML(w, http.StatusUnauthorized, "<title>Unauthorized (401)</title>")
-		},
-		lies: jiraLies(myself),
-		data: map[string]func(http.ResponseWriter, *http.Request, Account){"/rest/api/2/search": searchIssues},
-	})
-}
-
-// JiraCloud is a site at atlassian.net with API tokens in Basic credentials.
-func JiraCloud(accounts func(token string) (Account, bool)) *Fake {
-	myself := func(w http.ResponseWriter, a Account) {
-		writeJSON(w, http.StatusOK, map[string]any{"accountId": a.ID, "displayName": a.Name, "emailAddress": a.Email})
-	}
-	return newFake(accounts, platform{
-		token: password, whoami: "/rest/api/3/myself", tell: myself,
-		reject: func(w http.ResponseWriter) {
-			writeHTML(w, http.StatusUnauthorized, "Client must be authenticated to access this resource.")
-		},
-		lies: jiraLies(myself),
-	})
-}
-
-// jiraLies: both Jiras serve a token they did not take as anonymous, with 200
-// and a header that says so.
-func jiraLies(myself func(http.ResponseWriter, Account)) map[Lie]func(http.ResponseWriter, *http.Request, Account) {
-	with := func(name, value string) func(http.ResponseWriter, *http.Request, Account) {
-		return func(w http.ResponseWriter, _ *http.Request, _ Account) {
-			w.Header().Set(name, value)
-			myself(w, Account{ID: "anonymous", Name: "Anonymous"})
-		}
-	}
-	return map[Lie]func(http.ResponseWriter, *http.Request, Account){
-		Captcha:     with("X-Seraph-LoginReason", "AUTHENTICATION_DENIED"),
-		LoginFailed: with("X-Seraph-LoginReason", "AUTHENTICATED_FAILED"),
-		Anonymous:   with("X-Ausername", "anonymous"),
-		Down: func(w http.ResponseWriter, _ *http.Request, _ Account) {
-			w.Header().Set("X-Ausername", "anonymous")
-			w.Header().Set("X-Seraph-LoginReason", "AUTHENTICATED_FAILED")
-			writeHTML(w, http.StatusServiceUnavailable, "<title>Jira is being reindexed</title>")
-		},
-	}
-}
-
-func searchIssues(w http.ResponseWriter, _ *http.Request, a Account) {
-	issue := func(key, summary, status string) map[string]any {
-		return map[string]any{"key": key, "fields": map[string]any{
-			"summary": summary, "status": map[string]string{"name": status}, "assignee": map[string]string{"name": a.ID},
-		}}
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"startAt": 0, "maxResults": 50, "total": 3, "issues": []any{
-		issue("HUB-7", "Rotate the demo certificates", "In Progress"),
-		issue("HUB-12", "Write the release notes", "To Do"),
-		issue("HUB-15", "Agents time out behind the proxy", "To Do"),
-	}})
-}
-
 // Businessmap takes keys in a header called apikey and tells its rate limit in
 // the body.
 func Businessmap(accounts func(token string) (Account, bool)) *Fake {
@@ -81,14 +13,16 @@ func Businessmap(accounts func(token string) (Account, bool)) *Fake {
 		tell: func(w http.ResponseWriter, a Account) {
 			w.Header().Set("X-RateLimit-PerMinute-Remaining", "29")
 			writeJSON(w, http.StatusOK, map[string]any{"data": map[string]any{
-				"user_id": a.ID, "username": a.ID, "realname": a.Name, "email": a.Email,
+				"user_id": idOf(a), "username": a.ID, "realname": a.Name, "email": a.Email,
 			}})
 		},
 		reject: func(w http.ResponseWriter) {
 			writeJSON(w, http.StatusUnauthorized, map[string]any{"error": map[string]string{"message": "The API key is not valid."}})
 		},
-		lies: map[Lie]func(http.ResponseWriter, *http.Request, Account){
+		lies: map[Lie]answer{
 			Busy: func(w http.ResponseWriter, _ *http.Request, _ Account) {
+				w.Header().Set("X-RateLimit-PerMinute-Remaining", "0")
+				w.Header().Set("X-RateLimit-PerHour-Remaining", "412")
 				writeJSON(w, http.StatusTooManyRequests, map[string]any{"error": map[string]any{
 					"code": "RL02", "message": "Rate limit reached.", "retry_after": 42,
 				}})
@@ -106,7 +40,7 @@ func AzureDevOps(accounts func(token string) (Account, bool)) *Fake {
 	tell := func(w http.ResponseWriter, a Account) {
 		w.Header().Set("X-VSS-UserData", a.ID+":"+a.Email)
 		writeJSON(w, http.StatusOK, map[string]any{"authenticatedUser": map[string]any{
-			"id": a.ID, "providerDisplayName": a.Name,
+			"id": idOf(a), "providerDisplayName": a.Name,
 			"properties": map[string]any{"Account": map[string]string{"$type": "System.String", "$value": a.Email}},
 		}})
 	}
@@ -116,7 +50,7 @@ func AzureDevOps(accounts func(token string) (Account, bool)) *Fake {
 			w.Header().Set("WWW-Authenticate", `Basic realm="https://dev.azure.com/"`)
 			w.WriteHeader(http.StatusUnauthorized)
 		},
-		lies: map[Lie]func(http.ResponseWriter, *http.Request, Account){
+		lies: map[Lie]answer{
 			SignInPage: func(w http.ResponseWriter, _ *http.Request, _ Account) {
 				writeHTML(w, http.StatusNonAuthoritativeInfo, "<title>Azure DevOps Services | Sign In</title>")
 			},
@@ -141,10 +75,26 @@ func AzureDevOps(accounts func(token string) (Account, bool)) *Fake {
 
 // ServiceNow is an instance that takes passwords and API keys.
 func ServiceNow(accounts func(token string) (Account, bool)) *Fake {
+	const table = "/api/now/table/sys_user"
 	tell := func(w http.ResponseWriter, a Account) {
-		writeJSON(w, http.StatusOK, map[string]any{"result": map[string]string{
-			"user_sys_id": "sys-" + a.ID, "user_name": a.ID, "user_display_name": a.Name,
-		}})
+		user := map[string]any{"user_sys_id": nil, "user_name": a.ID, "user_display_name": a.Name}
+		if a.ID != "" {
+			user["user_sys_id"] = "sys-" + a.ID
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"result": user})
+	}
+	rows := func(accounts ...Account) answer {
+		return func(w http.ResponseWriter, r *http.Request, a Account) {
+			if !below(r, table) {
+				writeJSON(w, http.StatusNotFound, map[string]any{"error": map[string]string{"message": "Requested URI does not represent any resource"}})
+				return
+			}
+			users := []any{}
+			for _, u := range append(accounts, a)[:max(1, len(accounts))] {
+				users = append(users, map[string]string{"sys_id": "sys-" + u.ID, "user_name": u.ID, "name": u.Name, "email": u.Email})
+			}
+			writeJSON(w, http.StatusOK, map[string]any{"result": users})
+		}
 	}
 	return newFake(accounts, platform{
 		token: func(r *http.Request) string {
@@ -159,34 +109,171 @@ func ServiceNow(accounts func(token string) (Account, bool)) *Fake {
 				"error": map[string]string{"message": "User Not Authenticated"}, "status": "failure",
 			})
 		},
-		lies: map[Lie]func(http.ResponseWriter, *http.Request, Account){
+		lies: map[Lie]answer{
 			SignInPage: func(w http.ResponseWriter, _ *http.Request, _ Account) {
 				writeHTML(w, http.StatusOK, "<title>Your instance is hibernating</title>")
 			},
 			Anonymous: func(w http.ResponseWriter, _ *http.Request, _ Account) {
 				tell(w, Account{ID: "guest", Name: "Guest"})
 			},
+			OldRelease:    rows(),
+			DroppedFilter: rows(Account{ID: "abel", Name: "Abel Tuter"}, Account{ID: "admin", Name: "System Administrator"}),
 		},
+		data: map[string]answer{table: rows()},
 	})
 }
 
-// GitHub is api.github.com with personal access tokens.
+// GitHub is api.github.com, or a GitHub Enterprise Server, with personal access
+// tokens.
 func GitHub(accounts func(token string) (Account, bool)) *Fake {
 	return newFake(accounts, platform{
 		token: bearer, whoami: "/user",
 		tell: func(w http.ResponseWriter, a Account) {
 			w.Header().Set("X-OAuth-Scopes", "repo, user")
 			w.Header().Set("GitHub-Authentication-Token-Expiration", "2030-01-02 03:04:05 UTC")
-			writeJSON(w, http.StatusOK, map[string]any{"id": 583231, "login": a.ID, "name": a.Name, "email": a.Email})
+			user := map[string]any{"id": nil, "login": a.ID, "name": a.Name, "email": a.Email}
+			if a.ID != "" {
+				user["id"] = 583231
+			}
+			writeJSON(w, http.StatusOK, user)
 		},
 		reject: func(w http.ResponseWriter) {
 			writeJSON(w, http.StatusUnauthorized, map[string]string{"message": "Bad credentials"})
 		},
-		lies: map[Lie]func(http.ResponseWriter, *http.Request, Account){
+		lies: map[Lie]answer{
 			Busy: func(w http.ResponseWriter, _ *http.Request, _ Account) {
 				w.Header().Set("X-RateLimit-Remaining", "0")
 				writeJSON(w, http.StatusForbidden, map[string]string{"message": "API rate limit exceeded"})
 			},
+		},
+	})
+}
+
+// GitLab is gitlab.com, or a GitLab of one's own, with personal access tokens
+// in PRIVATE-TOKEN or as Bearer. They end on 2030-01-02.
+func GitLab(accounts func(token string) (Account, bool)) *Fake {
+	const self = "/personal_access_tokens/self"
+	says := func(status int, kind, text string) answer {
+		return func(w http.ResponseWriter, _ *http.Request, _ Account) {
+			writeJSON(w, status, map[string]string{"error": kind, "error_description": text})
+		}
+	}
+	return newFake(accounts, platform{
+		token: func(r *http.Request) string {
+			if token := r.Header.Get("PRIVATE-TOKEN"); token != "" {
+				return token
+			}
+			return bearer(r)
+		},
+		whoami: "/user",
+		tell: func(w http.ResponseWriter, a Account) {
+			user := map[string]any{"id": nil, "username": a.ID, "name": a.Name, "email": a.Email, "state": "active"}
+			if a.ID != "" {
+				user["id"] = 4711
+			}
+			writeJSON(w, http.StatusOK, user)
+		},
+		reject: func(w http.ResponseWriter) {
+			writeJSON(w, http.StatusUnauthorized, map[string]string{"message": "401 Unauthorized"})
+		},
+		lies: map[Lie]answer{
+			Expired: says(http.StatusUnauthorized, "invalid_token", "Token is expired. You can either do re-authorization or token refresh."),
+			Revoked: says(http.StatusUnauthorized, "invalid_token", "Token was revoked. You have to re-authorize from the user."),
+			NoRight: says(http.StatusForbidden, "insufficient_scope", "The request requires higher privileges than provided by the access token."),
+		},
+		data: map[string]answer{self: func(w http.ResponseWriter, r *http.Request, _ Account) {
+			if r.Method == http.MethodDelete {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			writeJSON(w, http.StatusOK, map[string]any{
+				"id": 1, "active": true, "revoked": false, "scopes": []string{"read_api"}, "expires_at": "2030-01-02",
+			})
+		}},
+	})
+}
+
+// Slack is slack.com/api, which answers everything with 200 and says in the
+// body whether it is true.
+func Slack(accounts func(token string) (Account, bool)) *Fake {
+	no := func(reason string) answer {
+		return func(w http.ResponseWriter, _ *http.Request, _ Account) {
+			writeJSON(w, http.StatusOK, map[string]any{"ok": false, "error": reason})
+		}
+	}
+	return newFake(accounts, platform{
+		token: bearer, method: http.MethodPost, whoami: "/auth.test",
+		tell: func(w http.ResponseWriter, a Account) {
+			w.Header().Set("X-OAuth-Scopes", "channels:read")
+			writeJSON(w, http.StatusOK, map[string]any{
+				"ok": true, "url": "https://acme.slack.com/", "team": "Acme", "team_id": "T0ACME", "user": a.Name, "user_id": idOf(a),
+			})
+		},
+		reject: func(w http.ResponseWriter) { no("invalid_auth")(w, nil, Account{}) },
+		lies: map[Lie]answer{
+			Anonymous:   no("not_authed"),
+			LoginFailed: no("account_inactive"),
+			Expired:     no("token_expired"),
+			Revoked:     no("token_revoked"),
+			NoRight:     no("missing_scope"),
+			NoIdentity: func(w http.ResponseWriter, _ *http.Request, _ Account) {
+				writeJSON(w, http.StatusOK, map[string]any{"ok": true})
+			},
+		},
+		data: map[string]answer{"/auth.revoke": func(w http.ResponseWriter, _ *http.Request, _ Account) {
+			writeJSON(w, http.StatusOK, map[string]any{"ok": true, "revoked": true})
+		}},
+	})
+}
+
+// Notion is api.notion.com, whose tokens belong to a bot that has an owner.
+func Notion(accounts func(token string) (Account, bool)) *Fake {
+	says := func(status int, code, text string) answer {
+		return func(w http.ResponseWriter, _ *http.Request, _ Account) {
+			writeJSON(w, status, map[string]any{"object": "error", "status": status, "code": code, "message": text})
+		}
+	}
+	return newFake(accounts, platform{
+		token: bearer, whoami: "/users/me",
+		tell: func(w http.ResponseWriter, a Account) {
+			writeJSON(w, http.StatusOK, map[string]any{
+				"object": "user", "id": idOf(a), "name": a.Name, "type": "bot", "bot": map[string]any{
+					"workspace_name": "Acme", "owner": map[string]any{
+						"type": "user", "user": map[string]any{"person": map[string]string{"email": a.Email}},
+					},
+				},
+			})
+		},
+		reject: func(w http.ResponseWriter) {
+			says(http.StatusUnauthorized, "unauthorized", "API token is invalid.")(w, nil, Account{})
+		},
+		lies: map[Lie]answer{
+			NoRight: says(http.StatusForbidden, "restricted_resource", "Insufficient permissions for this endpoint."),
+			Busy: func(w http.ResponseWriter, r *http.Request, a Account) {
+				w.Header().Set("Retry-After", "3")
+				says(http.StatusTooManyRequests, "rate_limited", "You have been rate limited.")(w, r, a)
+			},
+		},
+	})
+}
+
+// Figma is api.figma.com, which answers 403 to a dead token and to a living one
+// without the right.
+func Figma(accounts func(token string) (Account, bool)) *Fake {
+	says := func(text string) answer {
+		return func(w http.ResponseWriter, _ *http.Request, _ Account) {
+			writeJSON(w, http.StatusForbidden, map[string]any{"status": http.StatusForbidden, "err": text})
+		}
+	}
+	return newFake(accounts, platform{
+		token: func(r *http.Request) string { return r.Header.Get("X-Figma-Token") }, whoami: "/me",
+		tell: func(w http.ResponseWriter, a Account) {
+			writeJSON(w, http.StatusOK, map[string]any{"id": idOf(a), "handle": a.Name, "email": a.Email})
+		},
+		reject: func(w http.ResponseWriter) { says("Invalid token")(w, nil, Account{}) },
+		lies: map[Lie]answer{
+			NoRight: says("Invalid scope(s): files:read. This endpoint requires the current_user:read scope"),
+			Expired: says("Token expired"),
 		},
 	})
 }

@@ -1,0 +1,20 @@
+package providertoken
+
+import (
+	"context"
+	"crypto/x509"
+	"net"
+	"strings"
+)
+
+// Reroute makes every provider's transport reach one server, whose certificate
+// is for localhost, under whatever name it dials. It stands for the internet.
+func Reroute(s *Service, address string, roots *x509.CertPool) {
+	address = strings.TrimPrefix(address, "https://")
+	for _, o := range s.offers {
+		o.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}
+		o.transport.TLSClientConfig.RootCAs, o.transport.TLSClientConfig.ServerName = roots, "localhost"
+	}
+}
