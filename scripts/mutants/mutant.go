@@ -19,7 +19,7 @@ type mutant struct {
 	File    string // from the root of the tree
 	Old     string // stands in File exactly once
 	New     string
-	Package string // of the test, as "./apikey"
+	Package string // of the test, as "./apikey" or "./integration/verdicts"
 	Test    string // a name for "go test -run"
 }
 
@@ -82,7 +82,12 @@ func (m mutant) try(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=2m", "-overlay", overlay, "-run", "^"+m.Test+"$", m.Package) //nolint:gosec // our own list
+	module, pkg := ".", m.Package
+	if rest, ok := strings.CutPrefix(pkg, "./integration/"); ok { // a module of its own
+		module, pkg = "integration", "./"+rest
+	}
+	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=2m", "-overlay", overlay, "-run", "^"+m.Test+"$", pkg) //nolint:gosec // our own list
+	test.Dir = module
 	out, err := test.CombinedOutput()
 	var failed *exec.ExitError
 	switch {
