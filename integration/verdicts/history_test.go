@@ -51,11 +51,21 @@ func (r *record) add(s step, a answer) answer {
 	}
 	r.history = append(r.history, porcupine.Operation{ClientId: s.process, Input: s, Call: a.Call, Return: a.Return})
 	if s.do == "rotate" && s.result == ok && s.grace > 0 {
-		end := step{process: 2, do: "grace", key: s.key, result: "ends"}
-		r.history = append(r.history, porcupine.Operation{ClientId: 2, Input: end,
-			Call: a.Expires - int64(clockSlack), Return: max(a.Expires, a.Return) + int64(clockSlack)})
+		r.end("grace", s.key, a.Grace, a.Return)
+	}
+	if a.Life != 0 && s.result == ok {
+		r.end("life", s.next, a.Life, a.Return)
 	}
 	return a
+}
+
+// end notes that a key ends by itself, at a time of the machine's clock, and not
+// before the call returned that has it so.
+func (r *record) end(what string, key int, at, known int64) {
+	r.history = append(r.history, porcupine.Operation{
+		ClientId: 2, Input: step{process: 2, do: what, key: key, result: "ends"},
+		Call: at - int64(clockSlack), Return: max(at, known) + int64(clockSlack),
+	})
 }
 
 // pick returns a key of the lineage, the youngest ones rather, and whether it

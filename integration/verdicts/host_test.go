@@ -61,7 +61,8 @@ type answer struct {
 	Error   string // where the result is a bad one
 	ID      string
 	Token   string
-	Expires int64 // of the rotated key, by monotonic
+	Grace   int64 // when that of the rotated key ends, by monotonic
+	Life    int64 // when that of the new key ends; 0 = never
 	Watched []watched
 	Keys    []apikey.Key
 }
@@ -193,7 +194,10 @@ func (h *host) obey(ctx context.Context, c command) answer {
 	case "rotate":
 		var made apikey.Rotated
 		made, err = h.keys.Rotate(ctx, owner, c.ID, apikey.RotateRequest{Grace: c.Grace})
-		a.ID, a.Token, a.Expires = made.Key.ID, made.Secret.Reveal(), monotonic()+int64(time.Until(made.OldExpiresAt))
+		a.ID, a.Token, a.Grace = made.Key.ID, made.Secret.Reveal(), monotonic()+int64(time.Until(made.OldExpiresAt))
+		if end := made.Key.ExpiresAt; !end.IsZero() {
+			a.Life = monotonic() + int64(time.Until(end))
+		}
 	case "delete":
 		err = h.keys.Delete(ctx, owner, c.ID, 0)
 	case "rename":

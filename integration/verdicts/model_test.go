@@ -17,7 +17,7 @@ const generations = 12
 const (
 	absent  = iota
 	live    // also one that was rotated, within its grace
-	over    // it was rotated, and the grace is over
+	over    // it was rotated and the grace is over, or it had an end from the beginning
 	deleted // for good
 )
 
@@ -31,8 +31,8 @@ type lineage struct {
 	}
 }
 
-// step is an operation on a lineage: of a service, or "grace ends", which
-// happens by itself.
+// step is an operation on a lineage: of a service, or "grace ends" and "life
+// ends", which happen by themselves.
 type step struct {
 	process int
 	do      string
@@ -83,8 +83,8 @@ var model = porcupine.Model{
 			return k.state == deleted, state
 		case "rotate conflict":
 			return true, state
-		case "grace ends":
-			possible := k.rotated
+		case "grace ends", "life ends":
+			possible := k.rotated || s.do == "life" && k.state != absent
 			if k.state == live {
 				k.state = over
 			}
@@ -99,11 +99,11 @@ var model = porcupine.Model{
 // is linearizable exactly if the promise was kept:
 //
 // A verification that says yes may have been true up to maxStale before it was
-// begun, if another process ended the key; counted from the end of the grace,
-// if there was one, it is so much less. Where the process that verifies had
-// ended the key itself, and had returned from that, nothing is widened: there
-// the answer is true now, as it is where a verification says no, and in every
-// other call.
+// begun, if another process ended the key, or this one is about to; counted from
+// the end of the grace, if there was one, it is so much less. Where the process
+// that verifies had ended the key itself, and had returned from that, nothing is
+// widened: there the answer is true now, as it is where a verification says no,
+// and in every other call.
 //
 // Of the verifications of a key it keeps those that say most: the yes that
 // begins last and the one that ends first, and the no that ends first. A key is
@@ -149,10 +149,12 @@ func allowance(history []porcupine.Operation, verification porcupine.Operation, 
 		ends := s.result == ok && s.key == v.key && (s.do == "delete" || s.do == "rotate")
 		switch {
 		case !ends:
-		case s.process != v.process:
+		case s.process == v.process && op.Return < verification.Call:
+			if s.grace == 0 {
+				return 0
+			}
+		default:
 			allowed = max(allowed, maxStale-s.grace)
-		case s.grace == 0 && op.Return < verification.Call:
-			return 0
 		}
 	}
 	return allowed
