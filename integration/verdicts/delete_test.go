@@ -21,7 +21,7 @@ type condition struct {
 	// and in the middle of the deletions.
 	before, amid func(r *trial) error
 
-	mends      bool // afterwards the line has to be mended
+	mends      bool // afterwards keys are good again
 	noPostgres bool
 	noSQLite   bool
 
@@ -161,18 +161,18 @@ func (r *trial) run(ctx context.Context, keys int) (broken error) {
 	if p50 := r.quantile(.5); r.half && p50 > r.maxStale/2 {
 		problem("half of the keys were accepted for more than %v, want at most MaxStale/2", p50)
 	}
-	if r.mends {
+	if r.line != nil {
 		if err := r.line.mend(); err != nil {
 			problem("mend the line: %v", err)
 		}
-		kept := command{Do: "verify", Token: made[keys].Token, Patience: time.Second}
-		for deadline := time.Now().Add(20 * time.Second); r.uses.do(kept).Result != ok; {
-			if time.Now().After(deadline) {
-				problem("a good key is not accepted on a line that was mended")
-				break
-			}
-			_ = wait(ctx, 20*time.Millisecond)
+	}
+	kept := command{Do: "verify", Token: made[keys].Token, Patience: time.Second}
+	for deadline := time.Now().Add(20 * time.Second); r.mends && r.uses.do(kept).Result != ok; {
+		if time.Now().After(deadline) {
+			problem("a good key is not accepted on a line that was mended")
+			break
 		}
+		_ = wait(ctx, 20*time.Millisecond)
 	}
 	return errors.Join(problems...)
 }

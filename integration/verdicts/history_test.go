@@ -88,13 +88,15 @@ func (r *record) live(ctx context.Context, processes [2]*process, d time.Duratio
 	defer cancel()
 	var clients sync.WaitGroup
 	for i, p := range processes {
-		clients.Go(func() { // verifies
-			for wait(ctx, 5*time.Millisecond+rand.N(15*time.Millisecond)) == nil {
-				key, made, _ := r.pick()
-				r.add(step{process: i, do: "verify", key: key}, p.do(command{Do: "verify", Token: made.Token}))
-			}
-		})
-		clients.Go(func() { // changes
+		for range 3 { // so that one joins what another waits for
+			clients.Go(func() {
+				for wait(ctx, 5*time.Millisecond+rand.N(40*time.Millisecond)) == nil {
+					key, made, _ := r.pick()
+					r.add(step{process: i, do: "verify", key: key}, p.do(command{Do: "verify", Token: made.Token}))
+				}
+			})
+		}
+		clients.Go(func() {
 			for wait(ctx, 50*time.Millisecond+rand.N(200*time.Millisecond)) == nil {
 				key, made, more := r.pick()
 				s, c := step{process: i, do: "delete", key: key}, command{Do: "delete", Subject: r.subject, ID: made.ID}
