@@ -50,7 +50,9 @@ func (a *ailing) ail(as ailment) { a.ails.Store(&as) }
 func (a *ailing) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLookup, error) {
 	a.lookups.Add(1)
 	a.mu.Lock()
-	a.byHash[string(hash)]++
+	if a.byHash != nil {
+		a.byHash[string(hash)]++
+	}
 	a.mu.Unlock()
 	if a.ails.Load().Nothing {
 		return store.KeyLookup{}, lanyard.ErrUnavailable

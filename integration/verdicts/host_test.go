@@ -46,7 +46,7 @@ type command struct {
 	Token   string
 	Grace   time.Duration
 
-	Tokens   []string // to watch, or to verify in that order
+	Tokens   []string // to watch, or to verify in that order; the ids to record a use of
 	Every    time.Duration
 	Patience time.Duration // of a verification
 	Ailment  ailment
@@ -214,6 +214,12 @@ func (h *host) obey(ctx context.Context, c command) answer {
 		}
 	case "list": // which stores the uses that were seen
 		a.Keys, err = h.keys.Keys(ctx, owner)
+	case "record":
+		uses := make([]store.KeyUse, len(c.Tokens))
+		for i, id := range c.Tokens {
+			uses[i] = store.KeyUse{ID: id, At: time.Now()}
+		}
+		err = h.store.RecordKeyUse(ctx, uses)
 	case "watch":
 		h.watch(ctx, c)
 	case "unwatch":
