@@ -239,7 +239,7 @@ func TestUsesFromTwoProcesses(t *testing.T) {
 			d := open(t)
 			order := hostOrder{Database: d, MaxStale: time.Second, Limit: -1}
 			processes := [2]*process{startHost(t, order), startHost(t, order)}
-			const keys, rounds = 100, 40
+			const keys, rounds = 600, 20 // more than a store takes in one statement
 			var ids [2][]string
 			for range keys {
 				id := processes[0].must(command{Do: "create", Subject: "ana"}).ID
