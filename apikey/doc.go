@@ -26,14 +26,25 @@
 // widen one or bring a deleted one back. A row that was put back whole, as it
 // once was, is not noticed.
 //
+// # What Verify remembers
+//
+// A key that was read is not read again while nothing changed. Each owner's keys
+// have an epoch in the store, a number that every change of what Verify reads
+// replaces in the same transaction; each process asks for all of them every
+// MaxStale/2 and compares. What was read, and what a poll said, counts from when
+// it was asked for, so that no answer is older than it seems, and none is
+// believed for longer than MaxStale. Who deletes polls before he returns. When
+// polls fail, each key in use costs one read per MaxStale.
+//
 // # Errors
 //
-// Those of package lanyard, wrapped, and [ErrIdempotencyMismatch] and
-// [ErrExpired]. Verify answers every token that is not good alike, and never
-// takes a store that is down for a bad token.
+// Those of package lanyard, wrapped, and those of this package: most are a
+// [lanyard.ErrConflict] and say so. Verify answers every token that is not good
+// alike, and never takes a store that is down for a bad token.
 //
 // # Concurrency
 //
 // A Service is safe for concurrent use and by several processes on one store.
-// It owns one goroutine, which Close ends.
+// It owns two goroutines, which Close ends: one polls the epochs, one stores when
+// keys were used.
 package apikey

@@ -164,7 +164,7 @@ func (e *epochs) run(ctx context.Context, idle func() bool) {
 	if e.store == nil {
 		return
 	}
-	tick := time.NewTicker(max(e.maxStale/2, 1))
+	tick := time.NewTicker(e.maxStale / 2)
 	defer tick.Stop()
 	for {
 		select {

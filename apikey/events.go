@@ -21,7 +21,7 @@ const (
 
 	// Once an hour and key.
 	ActionUsedAfterDelete = "api_key.used_after_delete"
-	ActionUsedAfterRotate = "api_key.used_after_rotate" // while its grace lasts
+	ActionUsedAfterRotate = "api_key.used_after_rotate" // in its grace, or later in vain
 	ActionRefusedNetwork  = "api_key.refused_network"   // a good key from outside of Options.Networks
 )
 

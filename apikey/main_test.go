@@ -47,6 +47,7 @@ type watched struct {
 	apikey.Store
 
 	lookups  atomic.Int64 // APIKeyByHash
+	punctual bool         // an answer of it that comes after the end of its context is an error
 	uses     atomic.Int64 // RecordKeyUse
 	appends  atomic.Int64
 	onLookup func(store.KeyLookup, error) (store.KeyLookup, error)
@@ -74,7 +75,10 @@ func (w *watched) APIKeyByHash(ctx context.Context, hash []byte) (store.KeyLooku
 	w.lookups.Add(1)
 	row, err := w.Store.APIKeyByHash(ctx, hash)
 	if w.onLookup != nil {
-		return w.onLookup(row, err)
+		row, err = w.onLookup(row, err)
+	}
+	if w.punctual && ctx.Err() != nil {
+		return store.KeyLookup{}, ctx.Err()
 	}
 	return row, err
 }

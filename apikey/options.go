@@ -21,6 +21,7 @@ const (
 	defaultLimit  = 50
 
 	defaultMaxStale  = 2 * time.Second
+	minMaxStale      = 10 * time.Millisecond
 	defaultMaxCached = 100_000
 )
 
@@ -55,7 +56,7 @@ type Options struct {
 
 	// MaxStale is how long another process, or one whose change could not be
 	// read back, may go on accepting a key that was deleted or rotated or whose
-	// owner was deactivated. Of a store with [store.Epochs] each process reads
+	// owner was deactivated; at least 10 milliseconds. Of a store with [store.Epochs] each process reads
 	// 256 numbers every MaxStale/2, of another one every key in use once per
 	// MaxStale. Defaults to 2 seconds; negative means that nothing is believed
 	// twice, and every verification reads the store.
@@ -165,6 +166,7 @@ func (o *Options) validate() error {
 	}
 	for field, number := range map[string]bool{
 		"max_life": o.MaxLife < 0, "default_life": o.DefaultLife < 0 || o.MaxLife > 0 && o.DefaultLife > o.MaxLife,
+		"max_stale":  o.MaxStale > 0 && o.MaxStale < minMaxStale,
 		"max_cached": o.MaxCached < 0, "burst": o.Burst < 0, "rate": !(o.Rate >= 0) || math.IsInf(o.Rate, 1),
 	} {
 		if number {

@@ -19,11 +19,8 @@ import (
 // expires; zero means that he left it open.
 func (s *Service) life(now, expires time.Time) (time.Time, error) {
 	if expires.IsZero() {
-		switch {
-		case s.defaultLife > 0:
-			return now.Add(s.defaultLife), nil
-		case s.maxLife > 0:
-			return now.Add(s.maxLife), nil
+		if life := s.DefaultLife(); life > 0 {
+			return now.Add(life), nil
 		}
 		return time.Time{}, nil
 	}

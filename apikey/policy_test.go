@@ -282,6 +282,12 @@ func TestUsedAfterRotate(t *testing.T) {
 	if !slices.Equal(objects, []string{key.ID, key.ID}) {
 		t.Errorf("uses in grace of %v, want two of %s: one an hour", objects, key.ID)
 	}
+	b.clock.advance(2 * time.Hour)
+	b.wantRefused(t, "the old key after its grace", old)
+	b.settle(t)
+	if e := b.history(t, ana)[0]; e.Action != apikey.ActionUsedAfterRotate {
+		t.Errorf("the newest event after the grace is %q, want %q", e.Action, apikey.ActionUsedAfterRotate)
+	}
 }
 
 func TestOptionsOfPolicy(t *testing.T) {
@@ -289,6 +295,7 @@ func TestOptionsOfPolicy(t *testing.T) {
 	for field, o := range map[string]apikey.Options{
 		"max_life":     {MaxLife: -1},
 		"default_life": {MaxLife: 1, DefaultLife: 2},
+		"max_stale":    {MaxStale: time.Millisecond},
 		"max_cached":   {MaxCached: -1},
 		"rate":         {Rate: -1},
 		"burst":        {Burst: -1},

@@ -178,7 +178,7 @@ func TestKeysDeletedByMaintenanceStayDeleted(t *testing.T) {
 		t.Errorf("deleted keys logged %q, want no alarm", log)
 	}
 
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", path+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ type Service struct {
 
 	running context.Context //nolint:containedctx // ends with Close, and with it what no caller waits for
 	stop    context.CancelFunc
-	polling sync.WaitGroup
+	polled  chan struct{} // closed when the poller has ended
 	closed  atomic.Bool
 	close   sync.Once
 }
@@ -92,8 +93,12 @@ func NewService(st Store, o *Options) (*Service, error) {
 		return nil, fmt.Errorf("apikey: %w", err)
 	}
 	s.uses = newUseLog(st, opt.OnEvent, opt.Logger)
+	s.polled = make(chan struct{})
 	s.running, s.stop = context.WithCancel(context.Background())
-	s.polling.Go(func() { s.epochs.run(s.running, s.verdicts.empty) })
+	go func() {
+		defer close(s.polled)
+		s.epochs.run(s.running, s.verdicts.empty)
+	}()
 	return s, nil
 }
 
@@ -104,9 +109,14 @@ func (s *Service) Close(ctx context.Context) (err error) {
 	s.close.Do(func() {
 		s.closed.Store(true)
 		s.stop()
-		s.polling.Wait()
 		_ = s.measured.watching.Unregister()
-		if err = s.uses.close(ctx); err != nil {
+		err = s.uses.close(ctx)
+		select {
+		case <-s.polled:
+		case <-ctx.Done():
+			err = cmp.Or(err, fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctx.Err()))
+		}
+		if err != nil {
 			err = fmt.Errorf("apikey: close: %w", err)
 		}
 	})
@@ -163,6 +173,13 @@ func (s *Service) Scopes() []string { return slices.Clone(s.scopes) }
 
 // Limit is how many live keys an owner may have; negative means no limit.
 func (s *Service) Limit() int { return s.limit }
+
+// MaxLife is how long a new key may live; 0 means as long as one likes.
+func (s *Service) MaxLife() time.Duration { return s.maxLife }
+
+// DefaultLife is how long a new key lives whose request names no end; 0 means
+// for ever.
+func (s *Service) DefaultLife() time.Duration { return cmp.Or(s.defaultLife, s.maxLife) }
 
 // now is the time as stores keep it.
 func (s *Service) now() time.Time { return store.Instant(s.clock()) }

@@ -56,7 +56,9 @@ func (vs *verdicts) put(v *verdict) *verdict {
 		}
 		if old.id == v.id && old.owner == v.owner {
 			v.state = old.state
-			v.marked.Store(old.marked.Load())
+			if old.rotated == v.rotated { // else the next use says that it still is used
+				v.marked.Store(old.marked.Load())
+			}
 		}
 		vs.unlink(old)
 	} else if vs.count >= vs.limit {

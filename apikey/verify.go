@@ -116,6 +116,9 @@ func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c Call) (
 	case v.deactivated:
 		return nil, outcomeDeactivated, errRefused
 	case v.expires != 0 && s.clock().UnixMicro() >= v.expires:
+		if v.rotated {
+			s.note(ctx, ActionUsedAfterRotate, v, c)
+		}
 		return nil, outcomeExpired, errRefused
 	case !s.allowsNetwork(ctx, c):
 		s.note(ctx, ActionRefusedNetwork, v, c)

@@ -26,6 +26,16 @@
 // for a key service that is down. No error carries key material, plaintext or
 // text of the key service.
 //
+// # A key service that is slow or down
+//
+// The Sealer retries nothing. At most 32 calls of one key service are under way
+// at once, and who does not get his turn within a second is told that it is
+// unavailable. After ten failures in a row, timeouts included, it is asked once
+// a second and everybody else is told at once, until it answers; if it says
+// when to ask again ([BusyError]) then at once, and not before that. A refusal
+// is an answer. Owner keys in memory go on to open until their CacheTTL ends,
+// and [Sealer.Check] and [Sealer.Rewrap] always ask.
+//
 // # Concurrency
 //
 // Everything here is safe for concurrent use.

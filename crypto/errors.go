@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aichub/lanyard"
 )
@@ -29,6 +30,22 @@ var (
 	// was wrapped with. Nothing is sealed with its help.
 	ErrUnbound = fmt.Errorf("the key service ignores the binding: %w", lanyard.ErrUnavailable)
 )
+
+// BusyError is what a [Secrets] answers with when the key service said when to
+// ask again. It is a [lanyard.ErrUnavailable]. The Sealer then asks nothing for
+// that long, up to five seconds; its own errors do not carry it.
+type BusyError struct {
+	// RetryAfter from now on. Zero or less means that it was not said.
+	RetryAfter time.Duration
+}
+
+// Error says for how long.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("the key service wants to be asked again in %v: %v", e.RetryAfter, lanyard.ErrUnavailable)
+}
+
+// Unwrap returns [lanyard.ErrUnavailable].
+func (e *BusyError) Unwrap() error { return lanyard.ErrUnavailable }
 
 // reduce returns the outcome that err, which may come from a plug-in and hold
 // anything, stands for: one of our errors and none of its text.
@@ -67,6 +84,8 @@ func outcome(err error) string {
 		return "unbound"
 	case errors.Is(err, ErrDenied):
 		return "denied"
+	case errors.Is(err, errResting):
+		return "resting"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	case errors.Is(err, context.DeadlineExceeded):

@@ -10,12 +10,22 @@ import (
 	"github.com/aichub/lanyard"
 )
 
-// keyService is one Secrets as the Sealer calls it: counted and timed, its
-// answers not believed until they were checked, its errors reduced to ours.
+// keyService is one Secrets as the Sealer calls it: counted and timed, not
+// asked in vain, its answers not believed until they were checked, its errors
+// reduced to ours.
 type keyService struct {
 	secrets   Secrets
 	name      string
 	telemetry *telemetry
+	breaker   *breaker
+	proof     bool // ask also while the service rests
+}
+
+// proving returns the key service for who wants to know whether it answers now.
+func (v *keyService) proving() *keyService {
+	own := *v
+	own.proof = true
+	return &own
 }
 
 // wrap has key wrapped. A malformed answer is an ErrUnavailable.
@@ -140,8 +150,13 @@ func (v *keyService) call(ctx context.Context, operation string, fn func(context
 	if err := ctx.Err(); err != nil {
 		return gaveUp(err)
 	}
-	if err := fn(ctx); err != nil {
+	err = v.breaker.do(ctx, v.proof, fn)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errResting):
+		return fmt.Errorf("key service %q: %w", v.name, errResting)
+	default:
 		return fmt.Errorf("key service %q: %w", v.name, reduce(err))
 	}
-	return nil
 }

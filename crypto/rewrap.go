@@ -178,7 +178,7 @@ func (r *rewrapping) begin(ctx context.Context) error {
 	probe := make([]byte, KeySize)
 	_, _ = rand.Read(probe) // never fails: it ends the process instead
 	defer clear(probe)
-	w, err := r.current.wrapProven(ctx, probe, ownerKeyBinding(system, lanyard.NewID()))
+	w, err := r.current.proving().wrapProven(ctx, probe, ownerKeyBinding(system, lanyard.NewID()))
 	if err == nil {
 		err = r.proveBound(ctx, system, w)
 	}

@@ -118,7 +118,10 @@ func NewSealer(secrets Secrets, keys store.OwnerKeys, o *SealerOptions) (*Sealer
 		if s.services[name] != nil {
 			return nil, fmt.Errorf("crypto: two key services are called %q", name)
 		}
-		s.services[name] = &keyService{secrets: secrets, name: name, telemetry: telemetry}
+		s.services[name] = &keyService{
+			secrets: secrets, name: name, telemetry: telemetry,
+			breaker: newBreaker(opt.Logger.With(slog.String("key_service", name))),
+		}
 		if s.current == nil {
 			s.current = s.services[name]
 		}
@@ -205,7 +208,9 @@ func (s *Sealer) Forget(owner lanyard.Owner) {
 // unwrap with another binding to fail ([ErrUnbound] if it does not). It then
 // opens the system key, if there is one, so that a key service which is not
 // the one that wrapped the tables is found at once ([ErrUnknownKey],
-// [ErrIntegrity]). A host calls it at start and from its readiness endpoint.
+// [ErrIntegrity]). It asks also where others are told at once that the key
+// service is down, so that its answer is of now. A host calls it at start and
+// from its readiness endpoint.
 func (s *Sealer) Check(ctx context.Context) (err error) {
 	ctx, end := s.telemetry.start(ctx, "crypto.Check")
 	defer func() { end(err) }()
@@ -213,7 +218,8 @@ func (s *Sealer) Check(ctx context.Context) (err error) {
 	probe := make([]byte, KeySize)
 	_, _ = rand.Read(probe)
 	defer clear(probe)
-	wrapped, err := s.current.wrapProven(ctx, probe, ownerKeyBinding(system, lanyard.NewID()))
+	current := s.current.proving()
+	wrapped, err := current.wrapProven(ctx, probe, ownerKeyBinding(system, lanyard.NewID()))
 	if err == nil {
 		err = s.proveBound(ctx, system, wrapped)
 	}

@@ -26,7 +26,8 @@ type Secrets interface {
 	// [ErrIntegrity] for another binding or a changed ciphertext,
 	// [ErrUnknownKey] for a key version it does not have, [ErrDenied] when it
 	// may not, and lanyard.ErrUnavailable when it cannot tell now, ctx having
-	// ended included. It tries no other key version than the one named.
+	// ended included; a [*BusyError] where the service said when it can. It
+	// tries no other key version than the one named.
 	Unwrap(ctx context.Context, w Wrapped, binding []byte) (key []byte, err error)
 }
 

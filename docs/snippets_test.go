@@ -44,6 +44,34 @@ var _ = func(vaultClient *vault.Client) (crypto.Secrets, error) {
 	return secrets, err
 }
 
+var _ = func(client *vault.Client, use func(crypto.Secrets)) error {
+	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+		Auth: vaulttransit.AppRole{
+			RoleID:   os.Getenv("VAULT_ROLE_ID"),
+			SecretID: lanyard.NewSecret(os.Getenv("VAULT_SECRET_ID")),
+		},
+		Logger: slog.Default(),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = secrets.Close() }()
+	use(secrets)
+	return nil
+}
+
+var _ = func(client *vault.Client) (crypto.Secrets, error) {
+	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+		Auth: vaulttransit.Kubernetes{Role: "lanyard"},
+	})
+	return secrets, err
+}
+
+var _ = func(client *vault.Client) (crypto.Secrets, error) {
+	vault, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{Name: "vault-2:transit/lanyard"})
+	return vault, err
+}
+
 var _ = func(vault, ring crypto.Secrets, st store.Store) error {
 	sealer, err := crypto.NewSealer(vault, st, &crypto.SealerOptions{Previous: []crypto.Secrets{ring}})
 	if err != nil {
@@ -97,6 +125,18 @@ var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(htt
 var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner) error {
 	err := profiles.Deactivate(ctx, owner)
 	return err
+}
+
+var _ = func(st store.Store, sealer *crypto.Sealer, rightsOf func(context.Context, lanyard.Owner) ([]string, error)) (*apikey.Service, error) {
+	keys, err := apikey.NewService(st, &apikey.Options{
+		Prefix: "aic", Sealer: sealer,
+		Scopes:  []string{"read", "write"},
+		MaxLife: 365 * 24 * time.Hour, DefaultLife: 90 * 24 * time.Hour,
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		Rate:     20, Burst: 100,
+		Rights: rightsOf,
+	})
+	return keys, err
 }
 
 var _ = func(st store.Store, sealer *crypto.Sealer) (*apikey.Service, error) {

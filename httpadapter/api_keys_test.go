@@ -1,13 +1,16 @@
 package httpadapter_test
 
 import (
+	"bytes"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/httpadapter"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -102,6 +105,93 @@ func TestRotateKey(t *testing.T) {
 		w.call(session(ana), "POST", "/api-keys/"+next+"/rotations", `{}`).refused(422, "invalid-input /grace_seconds required")
 		w.call(session(ana), "POST", "/api-keys/"+next+"/rotations", "").refused(400, "malformed-request")
 	})
+}
+
+// "Is the old key safe to delete?" is answered by what happened.
+func TestRotatedKeySaysWhetherItIsUsed(t *testing.T) {
+	t.Parallel()
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		ip := "192.0.2.17"
+		w := newAPIWorld(t, apiOptions{store: open, config: func(_ *apiWorld, c *httpadapter.Config) {
+			c.ClientIP = func(*http.Request) string { return ip }
+		}})
+		id, old := w.newKey(ana)
+		one := "/api-keys/" + id
+		show := func() string {
+			t.Helper()
+			a := w.call(session(ana), "GET", one, "").is(200)
+			list := w.call(session(ana), "GET", "/api-keys", "").is(200)
+			if !bytes.Contains(list.body, a.body) {
+				t.Errorf("GET /api-keys = %s, want %s in it", list.body, a.body)
+			}
+			var b strings.Builder
+			for _, name := range []string{
+				"first_used_at", "first_used_from", "last_used_at", "last_used_from", "rotated_at", "rotated_to", "used_since_rotation",
+			} {
+				if v := a.get(name); v != nil {
+					fmt.Fprintf(&b, "%s=%v ", name, v)
+				}
+			}
+			return b.String()
+		}
+		is := func(when, want string) {
+			t.Helper()
+			if got := show(); got != want {
+				t.Errorf("%s: a key says\n%s, want\n%s", when, got, want)
+			}
+		}
+		is("before its first use", "")
+
+		w.call(withKey(old), "GET", "/whoami", "").is(200)
+		first := "first_used_at=2026-11-24T09:30:00.123456Z first_used_from=192.0.2.0/24 "
+		is("used", first+"last_used_at=2026-11-24T09:30:00.123456Z last_used_from=192.0.2.0/24 ")
+
+		w.advance(time.Hour)
+		next := w.call(session(ana), "POST", one+"/rotations", `{"grace_seconds":86400}`).is(201).text("api_key.id")
+		rotated := "rotated_at=2026-11-24T10:30:00.123456Z rotated_to=" + next + " "
+		is("rotated", first+"last_used_at=2026-11-24T09:30:00.123456Z last_used_from=192.0.2.0/24 "+rotated+"used_since_rotation=false ")
+		if a := w.call(session(ana), "PATCH", one, `{"name":"old"}`).is(200); a.text("rotated_to") != next {
+			t.Errorf("PATCH of a rotated key = %s, want rotated_to %s", a.body, next)
+		}
+		if a := w.call(session(ana), "GET", "/api-keys/"+next, "").is(200); a.get("rotated_at") != nil || a.get("used_since_rotation") != nil {
+			t.Errorf("the successor = %s, want nothing of a rotation of its own", a.body)
+		}
+
+		w.advance(time.Hour)
+		ip = "2001:db8:1:2::3"
+		w.call(withKey(old), "GET", "/whoami", "").is(200)
+		still := first + "last_used_at=2026-11-24T11:30:00.123456Z last_used_from=2001:db8:1::/48 "
+		is("used in its grace", still+rotated+"used_since_rotation=true ")
+
+		w.call(session(ana), "DELETE", "/api-keys/"+next, "").is(204)
+		is("without its successor", still+"rotated_at=2026-11-24T10:30:00.123456Z used_since_rotation=true ")
+	})
+}
+
+// A key lives no longer than the policy says, and as long as it says where
+// nobody asked.
+func TestKeyLifePolicy(t *testing.T) {
+	t.Parallel()
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		const day = 24 * time.Hour
+		w := newAPIWorld(t, apiOptions{store: open, keys: func(o *apikey.Options) { o.MaxLife, o.DefaultLife = 90*day, 30*day }})
+		create := func(body string) apiAnswer { return w.call(session(ana), "POST", "/api-keys", body) }
+		end := func(d time.Duration) string {
+			return fmt.Sprintf(`{"name":"n","expires_at":%q}`, w.clock().Add(d).Format(time.RFC3339Nano))
+		}
+		if a := create(`{"name":"n"}`).is(201); a.text("api_key.expires_at") != "2026-12-24T09:30:00.123456Z" {
+			t.Errorf("a key whose end nobody named = %s, want thirty days", a.body)
+		}
+		create(end(90 * day)).is(201)
+		create(end(91*day+time.Microsecond)).refused(422, "invalid-input /expires_at too-late")
+		if a := w.call(session(ana), "GET", "/meta", "").is(200); a.get("limits.api_key_max_life_seconds") != 7776000. || a.get("limits.api_key_default_life_seconds") != 2592000. {
+			t.Errorf("GET /meta = %s, want both lives in seconds", a.body)
+		}
+	})
+	w := newAPIWorld(t, apiOptions{keys: func(o *apikey.Options) { o.MaxLife = time.Hour }})
+	if a := w.call(session(ana), "GET", "/meta", "").is(200); a.get("limits.api_key_default_life_seconds") != 3600. {
+		t.Errorf("GET /meta = %s, want a default life of the longest one", a.body)
+	}
 }
 
 func TestLimitOfKeys(t *testing.T) {

@@ -23,23 +23,37 @@ func (t timestamp) IsZero() bool { return time.Time(t).IsZero() }
 
 // keyView is a key as the API shows it: never its token or hash.
 type keyView struct {
-	ID          string        `json:"id"`
-	Name        string        `json:"name"`
-	Hint        string        `json:"hint"`
-	Scopes      []string      `json:"scopes"`
-	Status      apikey.Status `json:"status"`
-	CreatedAt   timestamp     `json:"created_at"`
-	LastUsedAt  timestamp     `json:"last_used_at,omitzero"`
-	ExpiresAt   timestamp     `json:"expires_at,omitzero"`
-	RotatedFrom string        `json:"rotated_from,omitzero"`
+	ID        string        `json:"id"`
+	Name      string        `json:"name"`
+	Hint      string        `json:"hint"`
+	Scopes    []string      `json:"scopes"`
+	Status    apikey.Status `json:"status"`
+	CreatedAt timestamp     `json:"created_at"`
+	ExpiresAt timestamp     `json:"expires_at,omitzero"`
+
+	FirstUsedAt   timestamp `json:"first_used_at,omitzero"`
+	FirstUsedFrom string    `json:"first_used_from,omitzero"`
+	LastUsedAt    timestamp `json:"last_used_at,omitzero"`
+	LastUsedFrom  string    `json:"last_used_from,omitzero"`
+
+	RotatedFrom       string    `json:"rotated_from,omitzero"`
+	RotatedTo         string    `json:"rotated_to,omitzero"`
+	RotatedAt         timestamp `json:"rotated_at,omitzero"`
+	UsedSinceRotation *bool     `json:"used_since_rotation,omitzero"` // nil = never rotated
 }
 
 func viewKey(k apikey.Key) keyView {
-	return keyView{
+	v := keyView{
 		ID: k.ID, Name: k.Name, Hint: k.Hint, Scopes: append([]string{}, k.Scopes...), Status: k.Status,
-		CreatedAt: timestamp(k.CreatedAt), LastUsedAt: timestamp(k.LastUsedAt), ExpiresAt: timestamp(k.ExpiresAt),
-		RotatedFrom: k.RotatedFrom,
+		CreatedAt: timestamp(k.CreatedAt), ExpiresAt: timestamp(k.ExpiresAt),
+		FirstUsedAt: timestamp(k.FirstUsedAt), FirstUsedFrom: k.FirstUsedFrom,
+		LastUsedAt: timestamp(k.LastUsedAt), LastUsedFrom: k.LastUsedFrom,
+		RotatedFrom: k.RotatedFrom, RotatedTo: k.RotatedTo, RotatedAt: timestamp(k.RotatedAt),
 	}
+	if !k.RotatedAt.IsZero() {
+		v.UsedSinceRotation = new(k.UsedSinceRotation())
+	}
+	return v
 }
 
 func keyAnswer(k apikey.Key) answer {
@@ -133,6 +147,12 @@ func (h *Handler) renameKey(c *call) (answer, error) {
 		return answer{}, err
 	}
 	k, err := h.config.APIKeys.Rename(c.r.Context(), c.caller.Owner, c.id, version, body.Name.value)
+	if err == nil && !k.RotatedAt.IsZero() {
+		// Its successor is another row's business, which Rename has not read.
+		if whole, err := h.config.APIKeys.Key(c.r.Context(), c.caller.Owner, c.id); err == nil {
+			k = whole
+		}
+	}
 	return keyAnswer(k), stale(c, err)
 }
 

@@ -47,6 +47,7 @@ var matrixBodies = map[string]string{
 	"POST profile/directory":           "version=%v",
 	"POST api-keys/new":                "nonce=nonce%d&name=made&expiry=never",
 	"POST api-keys/{id}/rename":        "version=1&name=renamed",
+	"POST api-keys/{id}/rotate":        "version=1&grace=3600",
 	"POST api-keys/{id}/delete":        "version=1",
 	"POST provider-tokens/new":         "label=%d&secrets/token=" + apiSecretAna,
 	"POST provider-tokens/{id}/edit":   "version=1&label=%d",

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -48,9 +49,11 @@ func (h *Handler) showMeta(*call) (answer, error) {
 		URL   string `json:"url"`
 	}
 	type limits struct {
-		BodyBytes      int `json:"body_bytes"`
-		APIKeys        int `json:"api_keys,omitzero"`
-		ProviderTokens int `json:"provider_tokens,omitzero"`
+		BodyBytes      int   `json:"body_bytes"`
+		APIKeys        int   `json:"api_keys,omitzero"`
+		MaxLife        int64 `json:"api_key_max_life_seconds,omitzero"`
+		DefaultLife    int64 `json:"api_key_default_life_seconds,omitzero"`
+		ProviderTokens int   `json:"provider_tokens,omitzero"`
 	}
 	type features struct {
 		APIKeys        bool `json:"api_keys"`
@@ -67,6 +70,8 @@ func (h *Handler) showMeta(*call) (answer, error) {
 	if keys := h.config.APIKeys; keys != nil {
 		m.Features.APIKeys = true
 		m.Limits.APIKeys = max(0, keys.Limit())
+		m.Limits.MaxLife = int64(keys.MaxLife() / time.Second)
+		m.Limits.DefaultLife = int64(keys.DefaultLife() / time.Second)
 		m.Scopes = append(m.Scopes, keys.Scopes()...)
 	}
 	if tokens := h.config.ProviderTokens; tokens != nil {

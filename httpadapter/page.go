@@ -70,6 +70,7 @@ func newPage(h *Handler) (*page, error) {
 			pageRoute{path: "api-keys", tab: "keys", show: (*page).showKeys},
 			pageRoute{path: "api-keys/new", tab: "keys", show: (*page).showKeyNew, post: (*page).createKey, fields: "nonce name expiry expires_on scope[]", proof: true},
 			pageRoute{path: "api-keys/{id}/rename", tab: "keys", show: (*page).showKeyRename, post: (*page).renameKey, fields: "version name"},
+			pageRoute{path: "api-keys/{id}/rotate", tab: "keys", show: (*page).showKeyRotate, post: (*page).rotateKey, fields: "version grace", proof: true},
 			pageRoute{path: "api-keys/{id}/delete", tab: "keys", show: (*page).showKeyDelete, post: (*page).deleteKey, fields: "version", proof: true},
 		)
 	}

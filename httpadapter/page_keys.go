@@ -17,17 +17,25 @@ func (p *page) showKeys(q *pageCall) error {
 		Scopes            []string
 		Created           *timeView
 		LastUsed, Expires *timeView
+		From              string // the network of the last use
 		Badge             *badge
+		Replaced          *replacement
+		Rotatable         bool
 	}
 	keys, err := p.h.config.APIKeys.Keys(q.r.Context(), q.caller.Owner)
 	if err != nil {
 		return err
 	}
+	successors := map[string]*apikey.Key{}
+	for i := range keys {
+		successors[keys[i].RotatedFrom] = &keys[i]
+	}
 	var content struct{ Keys []row }
 	for _, k := range keys {
 		content.Keys = append(content.Keys, row{
 			ID: k.ID, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Created: q.when(k.CreatedAt),
-			LastUsed: q.when(k.LastUsedAt), Expires: q.until(k.ExpiresAt), Badge: p.keyBadge(q, k),
+			LastUsed: q.when(k.LastUsedAt), From: k.LastUsedFrom, Expires: q.until(k.ExpiresAt), Badge: p.keyBadge(q, k),
+			Replaced: p.replacementOf(q, k, successors[k.ID]), Rotatable: rotatable(k),
 		})
 	}
 	return p.render(q, "keys", p.view(q, p.text.say("keys.title"), content))
@@ -52,15 +60,6 @@ func (p *page) expiresIn(q *pageCall, what string, t time.Time) string {
 	return p.text.say(what+".expires_in", "N", days)
 }
 
-// The choices of a key's life, in days; after the last one stand a date of the
-// user's own and never.
-var lifeChoices = []struct {
-	value string
-	days  int
-}{{"30", 30}, {"60", 60}, {"90", 90}, {"365", 365}}
-
-const defaultLife = "90"
-
 // expiryID is the choice that an error about a key's life leads to.
 const expiryID = "expiry-custom"
 
@@ -71,7 +70,8 @@ type keyForm struct {
 }
 
 func (p *page) showKeyNew(q *pageCall) error {
-	f := keyForm{nonce: lanyard.NewID(), expiry: defaultLife}
+	_, chosen := p.lifeChoices(q)
+	f := keyForm{nonce: lanyard.NewID(), expiry: chosen}
 	return p.render(q, "key_new", p.keyFormView(q, f, formErrors{}))
 }
 
@@ -80,13 +80,12 @@ func (p *page) keyFormView(q *pageCall, f keyForm, errs formErrors) view {
 		ID, Value, Label, Result string
 		Chosen                   bool
 	}
-	now := p.h.config.Now()
 	content := struct {
 		Nonce                    string
 		Name                     input
 		Choices                  []choice
 		CustomChosen             bool
-		Custom, Today            string
+		Custom, Today, Last      string
 		ExpiryError, CustomError string
 		Scopes                   []choice
 		ScopesError              string
@@ -97,63 +96,25 @@ func (p *page) keyFormView(q *pageCall, f keyForm, errs formErrors) view {
 			Hint: p.text.say("key_new.name_hint"), Placeholder: p.text.say("key_new.name_example"),
 			Autocomplete: "off", Required: true, Error: errs.byField["name"], Focus: len(errs.summary) == 0,
 		},
-		CustomChosen: f.expiry == "custom", Custom: f.date,
-		Today:       now.In(q.zone()).Format(time.DateOnly),
+		CustomChosen: f.expiry == lifeCustom, Custom: f.date,
+		Today: p.h.config.Now().In(q.zone()).Format(time.DateOnly), Last: p.lastDay(q),
 		ExpiryError: errs.byField["expires_at"], ScopesError: errs.byField["scopes"],
 	}
 	if content.CustomChosen || f.date != "" {
 		content.CustomError = content.ExpiryError
 	}
-	for _, c := range lifeChoices {
-		label := p.text.say("key_new.days", "N", c.days)
-		if c.days == 365 {
-			label = p.text.say("key_new.year")
-		}
+	lives, _ := p.lifeChoices(q)
+	for _, c := range lives {
 		content.Choices = append(content.Choices, choice{
-			ID: "expiry-" + c.value, Value: c.value, Label: label, Chosen: f.expiry == c.value,
-			Result: p.text.say("key_new.until", "Date", q.day(q.endOfDay(now, c.days).Add(-time.Second))),
+			ID: "expiry-" + c.value, Value: c.value, Label: c.label, Result: c.result, Chosen: f.expiry == c.value,
 		})
 	}
-	content.Choices = append(content.Choices, choice{
-		ID: "expiry-never", Value: "never", Label: p.text.say("key_new.never"),
-		Result: p.text.say("key_new.never_hint"), Chosen: f.expiry == "never",
-	})
 	for i, scope := range p.h.config.APIKeys.Scopes() {
 		content.Scopes = append(content.Scopes, choice{
 			ID: fmt.Sprint("scope-", i), Value: scope, Label: scope, Chosen: slices.Contains(f.scopes, scope),
 		})
 	}
 	return p.view(q, p.text.say("key_new.title"), content)
-}
-
-// endOfDay is when the day that many days from now ends, in the user's zone.
-func (q *pageCall) endOfDay(now time.Time, days int) time.Time {
-	return midnight(now.In(q.zone())).AddDate(0, 0, days+1)
-}
-
-// expiry reads the choice. A key lives to the end of the day it names. A date
-// beside another choice is refused: one of the two is not meant.
-func (p *page) expiry(q *pageCall, f keyForm) (time.Time, error) {
-	now := p.h.config.Now()
-	if f.expiry != "custom" && f.date != "" {
-		return time.Time{}, errors.New(p.text.say("key_new.error_both"))
-	}
-	for _, c := range lifeChoices {
-		if f.expiry == c.value {
-			return q.endOfDay(now, c.days), nil
-		}
-	}
-	switch f.expiry {
-	case "never":
-		return time.Time{}, nil
-	case "custom":
-		day, err := time.ParseInLocation(time.DateOnly, f.date, q.zone())
-		if err == nil && day.AddDate(0, 0, 1).After(now) {
-			return day.AddDate(0, 0, 1), nil
-		}
-		return time.Time{}, errors.New(p.text.say("key_new.error_date"))
-	}
-	return time.Time{}, errors.New(p.text.say("key_new.error_expiry"))
 }
 
 func (p *page) createKey(q *pageCall) error {
@@ -177,7 +138,7 @@ func (p *page) createKey(q *pageCall) error {
 	case err == nil && made.Replayed:
 		return p.showReplayed(q, made.Key.Name, made.Key.ID)
 	case err == nil:
-		return p.reveal(q, made)
+		return p.reveal(q, made.Key, made.Secret, "")
 	case errors.Is(err, apikey.ErrIdempotencyMismatch), errors.Is(err, lanyard.ErrConflict):
 		return p.showReplayed(q, "", "")
 	case errors.Is(err, lanyard.ErrLimit):
@@ -197,23 +158,36 @@ func (p *page) createKey(q *pageCall) error {
 }
 
 // reveal shows a new key, once: the page is the answer to the POST, so it has
-// no address to come back to.
-func (p *page) reveal(q *pageCall, made apikey.Created) error {
+// no address to come back to. old is what becomes of the key that it replaces.
+func (p *page) reveal(q *pageCall, k apikey.Key, secret lanyard.Secret, old string) error {
 	v := p.view(q, p.text.say("reveal.title"), struct {
-		Name, Key string
-		Expires   *timeView
-		Snippets  snippets
+		Name, Key, Old string
+		Expires        *timeView
+		Snippets       snippets
 	}{
-		Name: made.Key.Name, Key: made.Secret.Reveal(), Expires: q.until(made.Key.ExpiresAt),
-		Snippets: p.snippets(q, made.Secret.Reveal()),
+		Name: k.Name, Key: secret.Reveal(), Old: old, Expires: q.until(k.ExpiresAt),
+		Snippets: p.snippets(q, secret.Reveal()),
 	})
 	v.Status = http.StatusCreated
 	return p.render(q, "key_reveal", v)
 }
 
+// replayed is the page of a form that has done its work already.
+type replayed struct {
+	Text, Advice string
+	ID, Delete   string // of the key it made; "" = deleted since
+}
+
 // showReplayed answers a form that has made its key already.
 func (p *page) showReplayed(q *pageCall, name, id string) error {
-	return p.render(q, "key_replayed", p.view(q, p.text.say("replayed.title"), struct{ Name, ID string }{name, id}))
+	content := replayed{
+		Text: p.text.say("replayed.text"), Advice: p.text.say("replayed.advice"),
+		ID: id, Delete: p.text.say("replayed.delete"),
+	}
+	if name != "" {
+		content.Text = p.text.say("replayed.named", "Name", name)
+	}
+	return p.render(q, "key_replayed", p.view(q, p.text.say("replayed.title"), content))
 }
 
 func (p *page) showKeyRename(q *pageCall) error {
@@ -281,14 +255,22 @@ func (p *page) askKeyDelete(q *pageCall, errs formErrors) error {
 	if err != nil {
 		return err
 	}
-	used := fact{Name: p.text.say("keys.last_used"), Time: q.when(k.LastUsedAt), Text: p.text.say("keys.never_used")}
+	facts := []fact{
+		{Name: p.text.say("key_delete.key"), Text: k.Hint + "…", Code: true},
+		{Name: p.text.say("keys.created"), Time: q.when(k.CreatedAt)},
+		{Name: p.text.say("keys.last_used"), Time: q.when(k.LastUsedAt), Text: p.text.say("keys.never_used")},
+	}
+	replaced, err := p.replaced(q, k)
+	if err != nil {
+		return err
+	}
+	if replaced != nil {
+		facts = append(facts, fact{Name: p.text.say("key_delete.replaced"), Text: replaced.What + " " + replaced.Verdict})
+	}
 	v := p.view(q, p.text.say("key_delete.title", "Name", k.Name), deletion{
 		Action: q.base + "api-keys/" + k.ID + "/delete", Back: q.base + "api-keys", Version: k.Version,
 		Warning: p.text.say("key_delete.warning"), Submit: p.text.say("key_delete.submit", "Name", k.Name),
-		Facts: []fact{
-			{Name: p.text.say("key_delete.key"), Text: k.Hint + "…", Code: true},
-			{Name: p.text.say("keys.created"), Time: q.when(k.CreatedAt)}, used,
-		},
+		Facts: facts,
 	})
 	if len(errs.summary) > 0 {
 		return p.refuse(q, "delete", v, errs)

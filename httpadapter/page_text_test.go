@@ -27,7 +27,7 @@ func computedTexts() map[string][]string {
 		"tab.":             {"profile", "keys", "tokens", "activity", "docs"},
 		"done.token-test-": append([]string{"ok"}, verdicts...),
 		"verdict.":         verdicts,
-		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, providertoken.CodeSecretRequired, providertoken.CodeMasked},
+		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeMasked},
 		"keys.":            {"expires_in", "expires_today"},
 		"tokens.":          {"expires_in", "expires_today"},
 		"done.":            {"profile-saved", "profile-directory", "key-created", "key-renamed", "key-deleted", "token-saved", "token-changed", "token-unverified", "token-deleted"},
@@ -41,7 +41,7 @@ func actions() []string {
 	return []string{
 		profile.ActionCreated, profile.ActionUpdated, profile.ActionRefreshed, profile.ActionDeactivated, profile.ActionReactivated,
 		apikey.ActionCreated, apikey.ActionRenamed, apikey.ActionRotated, apikey.ActionDeleted, apikey.ActionUsedAfterDelete,
-		apikey.ActionImported, apikey.ActionLeaked, apikey.ActionExpiring,
+		apikey.ActionUsedAfterRotate, apikey.ActionRefusedNetwork, apikey.ActionImported, apikey.ActionLeaked, apikey.ActionExpiring,
 		providertoken.ActionCreated, providertoken.ActionUpdated, providertoken.ActionDeleted, providertoken.ActionVerified,
 		providertoken.ActionNeedsAttention, providertoken.ActionUsed,
 	}
@@ -72,7 +72,7 @@ func TestPageTexts(t *testing.T) {
 	for _, id := range stringsOfGo(t) {
 		if _, ok := texts[id]; ok {
 			asked[id] = true
-		} else if regexp.MustCompile(`^(profile|keys|key_new|key_rename|key_delete|reveal|replayed|tokens|token_form|token_delete|error|problem|layout|activity|docs|form)\.[a-z_]+$`).MatchString(id) &&
+		} else if regexp.MustCompile(`^(profile|keys|key_new|key_rename|key_rotate|key_delete|reveal|replayed|rotated|span|tokens|token_form|token_delete|error|problem|layout|activity|docs|form)\.[a-z_]+$`).MatchString(id) &&
 			!slices.Contains(actions(), id) {
 			t.Errorf("the code says %q, which is not in en.json", id)
 		}

@@ -54,6 +54,7 @@ type pageWorld struct {
 type pageOptions struct {
 	outer, prefix string
 	scopes        []string
+	keys          func(*apikey.Options)
 	config        func(*httpadapter.Config)
 	identify      func(name string, p *lanyard.Principal)
 }
@@ -71,7 +72,11 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 	pageOK(t, err)
 	w.sealer, err = crypto.NewSealer(ring, w.store, nil)
 	pageOK(t, err)
-	w.keys, err = apikey.NewService(w.store, &apikey.Options{Prefix: "aic", Scopes: o.scopes, Limit: 5, Sealer: w.sealer, Now: clock})
+	options := &apikey.Options{Prefix: "aic", Scopes: o.scopes, Limit: 5, Sealer: w.sealer, Now: clock}
+	if o.keys != nil {
+		o.keys(options)
+	}
+	w.keys, err = apikey.NewService(w.store, options)
 	pageOK(t, err)
 	t.Cleanup(func() { pageOK(t, w.keys.Close(context.Background())) })
 	accounts := providertest.Tokens{

@@ -133,8 +133,8 @@ func TestTokenIsTheClients(t *testing.T) {
 
 // The environment may say what it likes once the host has its client.
 func TestEnvironment(t *testing.T) { //nolint:paralleltest // sets the environment
-	s := newServer(t)
-	client := s.client(t)
+	s, a := newServer(t), newAuthority()
+	client, tokenless := s.client(t), a.client(t)
 	private := httptest.NewUnstartedServer(s)
 	private.Config.ErrorLog = log.New(io.Discard, "", 0)
 	private.StartTLS()
@@ -145,7 +145,7 @@ func TestEnvironment(t *testing.T) { //nolint:paralleltest // sets the environme
 	for name, value := range map[string]string{
 		"VAULT_ADDR": elsewhere.URL, "VAULT_AGENT_ADDR": elsewhere.URL, "VAULT_TOKEN": "from-the-environment",
 		"VAULT_NAMESPACE": "from-the-environment", "VAULT_HEADERS": `{"X-From":"the environment"}`,
-		"VAULT_SKIP_VERIFY": "true", "VAULT_WRAP_TTL": "5m", "VAULT_MAX_RETRIES": "9",
+		"VAULT_SKIP_VERIFY": "true", "VAULT_WRAP_TTL": "5m", "VAULT_MAX_RETRIES": "9", "VAULT_PROXY_ADDR": elsewhere.URL,
 	} {
 		t.Setenv(name, value)
 	}
@@ -156,6 +156,14 @@ func TestEnvironment(t *testing.T) { //nolint:paralleltest // sets the environme
 	client.ClearToken()
 	if _, err := newTransit(t, client, "lanyard", nil).Wrap(t.Context(), make([]byte, 32), []byte("place")); !errors.Is(err, crypto.ErrDenied) {
 		t.Errorf("Wrap() without a token = %v, want ErrDenied", err)
+	}
+
+	// Nor does a login take anything from it.
+	own := newTransit(t, tokenless, "lanyard", &vaulttransit.Options{Auth: approle()})
+	t.Cleanup(func() { _ = own.Close() })
+	use(t, "with a login", own, nil)
+	if h := a.heard[0]; h.Get("X-Vault-Token") != "" || h.Get("X-Vault-Namespace") != "" || h.Get("X-From") != "" || h.Get("X-Vault-Wrap-Ttl") != "" {
+		t.Errorf("a login has headers %v, want the client's", h)
 	}
 
 	// A host that wants certificates verified keeps that.

@@ -15,11 +15,27 @@
 // The client stays the host's and is not changed. Its token and namespace are
 // asked for at each call, so a host that renews its token, or logs in again,
 // calls SetToken on it and nothing here. Everything else, address and TLS
-// included, is as it was at [New]; the environment is not read again.
+// included, is as it was at [New]; the environment is not read again. An
+// *http.Transport is copied, so connections are not the host's, and one of
+// HTTP/2 that was lost is given up within some five seconds.
 //
-// A call asks once, without retries and for at most the client's own timeout.
-// A redirect is never followed, since it would carry the token and the key to
-// another host: name the active node, or a load balancer that finds it.
+// A host that would rather have that done for it names how to log in:
+//
+//	secrets, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{
+//		Auth: vaulttransit.AppRole{RoleID: roleID, SecretID: secretID},
+//	})
+//	defer secrets.Close()
+//
+// The first call then logs in, and the token is renewed while it is used. A
+// call that is refused logs in anew, once however many were refused, and asks
+// once more. A login that is refused is not repeated for five seconds, then for
+// a minute, and then for up to a quarter of an hour, because Vault locks a role
+// that is tried too often; until then calls end in ErrDenied.
+//
+// A call asks once otherwise, without retries and for at most the client's own
+// timeout. A redirect is never followed, since it would carry the token and
+// the key to another host: name the active node, or a load balancer that finds
+// it.
 //
 // # Errors
 //

@@ -64,6 +64,7 @@ type asked struct {
 	path      string
 	token     string
 	namespace string
+	protocol  string
 	header    http.Header
 	batch     batchRequest
 }
@@ -146,7 +147,7 @@ func (s *server) requests() []asked {
 
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	raw, _ := io.ReadAll(r.Body)
-	a := asked{path: r.Method + " " + r.URL.Path, token: r.Header.Get("X-Vault-Token"), namespace: r.Header.Get("X-Vault-Namespace"), header: r.Header.Clone()}
+	a := asked{path: r.Method + " " + r.URL.Path, token: r.Header.Get("X-Vault-Token"), namespace: r.Header.Get("X-Vault-Namespace"), protocol: r.Proto, header: r.Header.Clone()}
 	_ = json.Unmarshal(raw, &a.batch)
 	s.mu.Lock()
 	s.asked = append(s.asked, a)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +25,9 @@ const (
 	// defaultTimeout bounds a call of a client that has no timeout itself.
 	defaultTimeout = 10 * time.Second
 
+	// loginTimeout bounds a login, and a renewal: who needs a token waits for it.
+	loginTimeout = 5 * time.Second
+
 	// maxBatch is how many items one request carries. OpenBao refuses a request
 	// with more than a thousand JSON strings.
 	maxBatch = 100
@@ -36,24 +41,54 @@ type Options struct {
 	// PlainHTTP lets token and keys travel unencrypted to an address that is
 	// not this machine. Defaults to refusing that.
 	PlainHTTP bool
+
+	// Auth logs in and so provides the token: [AppRole], [Kubernetes], or any
+	// other method of HashiCorp's api/auth modules. The first call that needs
+	// a token logs in; from then on the token is renewed at about two thirds
+	// of its lease, and replaced by another login where it cannot be renewed
+	// or is refused. End that with [Transit.Close]. Defaults to the token of
+	// the client, which is not used otherwise.
+	//
+	// Its Login is called from one goroutine at a time, with a client of its
+	// own, and must honour ctx.
+	Auth api.AuthMethod
+
+	// Name is what wrapped keys name the key service by. Give one where two
+	// servers or namespaces have the same mount and key, and never change it.
+	// It has 1 to 255 characters of printable ASCII without space. Defaults to
+	// "vault:", the mount, a slash and the key.
+	Name string
+
+	// Logger hears of logins and renewals that fail. Defaults to discarding.
+	Logger *slog.Logger
 }
 
-// Transit is one transit key as a key service. Make it with [New].
+// Transit is one transit key as a key service. Make it with [New]. What is
+// printed of it is its name.
 type Transit struct {
-	host    *api.Client // whose token and namespace are used
-	client  *api.Client // a copy that follows no redirect and retries nothing
-	timeout time.Duration
-	mount   string
-	key     string
+	// Clients are kept in closures, because fmt prints all a pointer leads to
+	// for a verb that does not suit it, and a client holds its token.
+
+	anonymous func() *api.Client // for one request: see isolated, and the host's namespace
+	closeIdle func()             // closes connections that nobody uses
+	token     func() string      // the host's, without Options.Auth
+	session   *session           // with it
+	timeout   time.Duration
+	name      string
+	mount     string
+	key       string
 }
 
 var (
 	_ crypto.Secrets   = (*Transit)(nil)
 	_ crypto.Rewrapper = (*Transit)(nil)
+	_ io.Closer        = (*Transit)(nil)
+	_ fmt.Formatter    = Transit{}
 )
 
-// New returns the transit key of that name as a key service. It calls nobody:
-// crypto.Sealer.Check proves that the key is there and binds.
+// New returns the transit key of that name as a key service. It calls nobody
+// and starts nothing: crypto.Sealer.Check proves that the key is there and
+// binds, and that the login works.
 //
 // It refuses names that would lead to another path, and an address of another
 // machine without TLS unless [Options.PlainHTTP] says so.
@@ -66,7 +101,7 @@ func New(client *api.Client, key string, o *Options) (*Transit, error) {
 		return nil, errors.New("vaulttransit: the client is nil")
 	}
 	t := &Transit{
-		host: client, timeout: client.ClientTimeout(),
+		token: client.Token, timeout: client.ClientTimeout(),
 		mount: cmp.Or(opt.Mount, defaultMount), key: key,
 	}
 	if t.timeout <= 0 {
@@ -75,21 +110,47 @@ func New(client *api.Client, key string, o *Options) (*Transit, error) {
 	if !validName(key) {
 		return nil, fmt.Errorf("vaulttransit: %q is no name of a key", key)
 	}
-	if slices.ContainsFunc(strings.Split(t.mount, "/"), func(s string) bool { return !validName(s) }) {
-		return nil, fmt.Errorf("vaulttransit: %q is no path of a mount", t.mount)
-	}
-	if name := t.Name(); len(name) > maxName {
-		return nil, fmt.Errorf("vaulttransit: %q has more than %d characters", name, maxName)
-	}
-	var err error
-	if t.client, err = isolated(client, opt.PlainHTTP); err != nil {
+	if err := validMount(t.mount); err != nil {
 		return nil, fmt.Errorf("vaulttransit: %w", err)
 	}
+	t.name = cmp.Or(opt.Name, "vault:"+t.mount+"/"+t.key)
+	if !namingPattern.MatchString(t.name) {
+		return nil, fmt.Errorf("vaulttransit: %q is no name of a key service", t.name)
+	}
+	own, closeIdle, err := isolated(client, opt.PlainHTTP)
+	if err != nil {
+		return nil, fmt.Errorf("vaulttransit: %w", err)
+	}
+	t.closeIdle = closeIdle
+	t.anonymous = func() *api.Client { return own.WithNamespace(client.Namespace()) }
+	if opt.Auth == nil {
+		return t, nil
+	}
+	if ours, ok := opt.Auth.(interface{ validate() error }); ok {
+		if err := ours.validate(); err != nil {
+			return nil, fmt.Errorf("vaulttransit: %w", err)
+		}
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	t.session = newSession(opt.Auth, t.anonymous, min(t.timeout, loginTimeout), opt.Logger)
 	return t, nil
 }
 
-// maxName is the longest name of a [crypto.Secrets].
-const maxName = 255
+// Close closes connections that are not in use. Where [Options.Auth] is set it
+// ends renewals, and the calls that wait for a login; later calls fail. The
+// token is not revoked: it ends with its lease. The error is always nil.
+func (t *Transit) Close() error {
+	if t.session != nil {
+		t.session.close()
+	}
+	t.closeIdle()
+	return nil
+}
+
+// namingPattern is what a [crypto.Secrets] may be called.
+var namingPattern = regexp.MustCompile(`^[!-~]{1,255}$`)
 
 // The client joins names into a path and cleans it, so ".." or a slash in one
 // would ask for something else.
@@ -97,9 +158,11 @@ var namePattern = regexp.MustCompile(`^[0-9A-Za-z_](?:[0-9A-Za-z_.-]*[0-9A-Za-z_
 
 func validName(s string) bool { return namePattern.MatchString(s) && !strings.Contains(s, "..") }
 
-// Name returns mount and key, as "vault:transit/lanyard". It names no server:
-// two servers under one mount and key look like one key service.
-func (t *Transit) Name() string { return "vault:" + t.mount + "/" + t.key }
+// Format writes the name, for every verb.
+func (t Transit) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.name) }
+
+// Name returns [Options.Name], or mount and key, as "vault:transit/lanyard".
+func (t *Transit) Name() string { return t.name }
 
 // Wrap implements [crypto.Secrets]. The key version is that of the transit key.
 // An empty binding is refused, because a derived key needs one.

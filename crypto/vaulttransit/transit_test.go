@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
@@ -76,6 +78,103 @@ func TestName(t *testing.T) {
 	} {
 		if got := newTransit(t, client, tt.key, &vaulttransit.Options{Mount: tt.mount}).Name(); got != tt.want {
 			t.Errorf("Name() of %q in %q = %q, want %q", tt.key, tt.mount, got, tt.want)
+		}
+	}
+	if got := newTransit(t, client, "lanyard", &vaulttransit.Options{Name: "vault-eu:transit/lanyard"}).Name(); got != "vault-eu:transit/lanyard" {
+		t.Errorf("Name() = %q, want the one it was given", got)
+	}
+	for _, name := range []string{"a b", "a\n", "clé", "\xff", "\x00", strings.Repeat("k", 256)} {
+		if _, err := vaulttransit.New(client, "lanyard", &vaulttransit.Options{Name: name}); err == nil {
+			t.Errorf("New() with name %q = nil, want an error", name)
+		}
+	}
+}
+
+// Keys move from one server to another under the same mount and key, where the
+// new one has a name of its own.
+func TestMoveToAnotherServer(t *testing.T) {
+	t.Parallel()
+	was, is := newServer(t), newServer(t)
+	st := memory.New()
+	old := was.transit(t)
+	before, err := crypto.NewSealer(old, st, nil)
+	if err != nil {
+		t.Fatalf("NewSealer() = %v, want nil", err)
+	}
+	b := crypto.Binding{Purpose: "test", Owner: lanyard.Owner{Subject: "ana"}, Record: "r1"}
+	sealed, err := before.Seal(t.Context(), b, lanyard.NewSecret("hunter2"))
+	if err != nil {
+		t.Fatalf("Seal() = %v, want nil", err)
+	}
+	if _, err := crypto.NewSealer(is.transit(t), st, &crypto.SealerOptions{Previous: []crypto.Secrets{old}}); err == nil {
+		t.Error("NewSealer() with two key services of one name = nil, want an error")
+	}
+	named := newTransit(t, is.client(t), "lanyard", &vaulttransit.Options{Name: "vault-2:transit/lanyard"})
+	after, err := crypto.NewSealer(named, st, &crypto.SealerOptions{Previous: []crypto.Secrets{old}})
+	if err != nil {
+		t.Fatalf("NewSealer() = %v, want nil", err)
+	}
+	report, err := after.Rewrap(t.Context(), st, nil)
+	if err != nil || report.Rewrapped != report.Keys || len(report.Remaining) != 0 {
+		t.Errorf("Rewrap() = %+v, %v, want all moved", report, err)
+	}
+	was.Close()
+	alone, err := crypto.NewSealer(named, st, nil)
+	if err != nil {
+		t.Fatalf("NewSealer() = %v, want nil", err)
+	}
+	if got, err := alone.Open(t.Context(), b, sealed.Envelope); err != nil || got.Reveal() != "hunter2" {
+		t.Errorf("Open() without the old server = %v, want what was sealed", err)
+	}
+}
+
+// A busy server is left alone for as long as it says, if it says so.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	soon := time.Now().Add(time.Minute)
+	for _, tt := range []struct {
+		said     string
+		min, max time.Duration
+	}{
+		{"", 0, 0},
+		{"0", 0, 0},
+		{"1", time.Second, time.Second},
+		{"3600", time.Hour, time.Hour},
+		{"99999999999999999999", 0, 0},
+		{"-1", 0, 0},
+		{"+1", 0, 0},
+		{"1.5", 0, 0},
+		{"1s", 0, 0},
+		{"soon", 0, 0},
+		{"\x00", 0, 0},
+		{soon.UTC().Format(http.TimeFormat), 50 * time.Second, time.Minute},
+		{soon.UTC().Format(time.RFC850), 50 * time.Second, time.Minute},
+		{"Mon, 02 Jan 2006 15:04:05 GMT", 0, 0},
+	} {
+		for status, heeds := range map[int]bool{429: true, 503: true, 500: false, 403: false, 200: false} {
+			s := newServer(t)
+			secrets := s.transit(t)
+			s.instead(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", tt.said)
+				w.WriteHeader(status)
+				_, _ = io.WriteString(w, `{"errors":["`+canaryText+`"]}`)
+			})
+			_, err := secrets.Wrap(t.Context(), make([]byte, crypto.KeySize), []byte("place"))
+			wantSilent(t, "Wrap()", err, nil)
+			var busy *crypto.BusyError
+			if !errors.As(err, &busy) {
+				busy = new(crypto.BusyError)
+			}
+			if !heeds && busy.RetryAfter != 0 || heeds && (busy.RetryAfter < tt.min || busy.RetryAfter > tt.max) {
+				t.Errorf("%d with Retry-After %q = %v to wait, want between %v and %v if it is 429 or 503", status, tt.said, busy.RetryAfter, tt.min, tt.max)
+			}
+			if !errors.Is(err, lanyard.ErrUnavailable) {
+				t.Errorf("%d with Retry-After %q = %v, want ErrUnavailable", status, tt.said, err)
+			}
+			if n := len(s.requests()); n != 1 {
+				t.Errorf("%d with Retry-After %q took %d requests, want 1", status, tt.said, n)
+			}
+			s.Close()
 		}
 	}
 }
@@ -346,7 +445,7 @@ func wantSilent(t *testing.T, what string, err error, key []byte) {
 	}
 	text := fmt.Sprintf("%v %+v %#v", err, err, err)
 	for _, secret := range []string{
-		canaryToken, canaryText, "127.0.0.1", string(key), hex.EncodeToString(key),
+		canaryToken, canaryText, canarySecretID, canaryJWT, "hvs.", "127.0.0.1", string(key), hex.EncodeToString(key),
 		base64.StdEncoding.EncodeToString(key), base64.RawURLEncoding.EncodeToString(key),
 	} {
 		if secret != "" && strings.Contains(text, secret) {

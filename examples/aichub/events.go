@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 )
 
 // logEvents returns the hook that turns what happens to keys, tokens and
@@ -23,6 +24,18 @@ func logEvents(logger *slog.Logger) func(context.Context, lanyard.Event) {
 			slog.String("actor", e.Actor.Subject),
 			slog.String("via", string(e.Via)),
 			slog.String("request_id", e.RequestID),
-			slog.String("ip", e.IP))
+			slog.String("ip", e.IP),
+			slog.Bool("mail_owner", worthAMail(e)))
 	}
+}
+
+// worthAMail are the events that an owner should hear of although he is not
+// looking at the page. This is where a host hands over to what sends its mail;
+// e.Detail has the key's name, and of one that expires the days it has left.
+func worthAMail(e lanyard.Event) bool {
+	switch e.Action {
+	case apikey.ActionExpiring, apikey.ActionLeaked, apikey.ActionUsedAfterDelete, apikey.ActionRefusedNetwork:
+		return true
+	}
+	return false
 }

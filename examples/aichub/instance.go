@@ -100,6 +100,7 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 		return nil, err
 	}
 	open.push(keys.Close)
+	open.push(startSweep(ctx, keys, st, logger))
 	tokenOptions := &providertoken.Options{
 		Providers: catalog.All(), OnEvent: onEvent,
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,

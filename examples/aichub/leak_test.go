@@ -27,8 +27,8 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 		vault := newVault(t)
 		secrets["the token for Vault"] = vault.token
 		env = vault.env(env)
-		if database := env["DATABASE_URL"]; database != "" { // a server that trusts everybody ignores it
-			env["DATABASE_URL"] = withPassword(t, database, plant("the database's password", ""))
+		if database := env["DATABASE_URL"]; database != "" {
+			env["DATABASE_URL"], secrets["the database's password"] = withPassword(t, database)
 		}
 		s := configure(t, env)
 		secrets["a saved token"] = withJira(t, &s)
@@ -148,14 +148,20 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	}
 }
 
-func withPassword(t *testing.T, database, password string) string {
+// withPassword returns an address of the database with a password in it: the
+// server's, or where the server trusts everybody any.
+func withPassword(t *testing.T, database string) (withIt, password string) {
 	t.Helper()
 	u, err := url.Parse(database)
 	if err != nil {
 		t.Fatal("the database's URL is none")
 	}
+	if password, given := u.User.Password(); given {
+		return database, password
+	}
+	password = rand.Text()
 	u.User = url.UserPassword(u.User.Username(), password)
-	return u.String()
+	return u.String(), password
 }
 
 // secretOf is the part of a key that is not public: 30 characters before the

@@ -18,7 +18,8 @@
 //   - a process, where scripts/postgres and scripts/vault find the binaries. It
 //     ends with the test binary, however that ends.
 //
-// With LANYARD_TEST_DOCKER set it is a container or nothing.
+// With LANYARD_TEST_DOCKER set it is a container or nothing; but [OwnPostgres]
+// is always a process, which a test can stop.
 //
 // A line "postgres: using ..." or "vault: using ..." says which it was. Where
 // there is none at all, the test is skipped; scripts/testsum can refuse that.

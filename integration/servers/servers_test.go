@@ -100,6 +100,35 @@ func TestOwn(t *testing.T) {
 // childVariable makes this binary another process, which waits to be killed.
 const childVariable = "LANYARD_TEST_CHILD"
 
+// A server of a test's own keeps what it was told across a stop, also one that
+// is a crash.
+func TestOwnPostgres(t *testing.T) {
+	t.Parallel()
+	server := servers.OwnPostgres(t)
+	ask := func(statement string) (n int, err error) {
+		conn, err := pgx.Connect(t.Context(), server.URL)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { _ = conn.Close(t.Context()) }()
+		err = conn.QueryRow(t.Context(), statement).Scan(&n)
+		return n, err
+	}
+	for _, mode := range []servers.Mode{servers.Fast, servers.Immediate} {
+		if _, err := ask(`SELECT lo_create(0)::bigint`); err != nil {
+			t.Errorf("write before a stop: %v", err)
+		}
+		server.Stop(t, mode)
+		if _, err := ask(`SELECT 1`); err == nil {
+			t.Errorf("the server answers after Stop(%s)", mode)
+		}
+		server.Start(t)
+	}
+	if n, err := ask(`SELECT count(*) FROM pg_largeobject_metadata`); err != nil || n != 2 {
+		t.Errorf("the server kept %d things, %v, want 2", n, err)
+	}
+}
+
 // A test binary that is killed leaves no process behind.
 func TestKilled(t *testing.T) {
 	t.Parallel()

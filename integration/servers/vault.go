@@ -3,8 +3,13 @@ package servers
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -105,6 +110,151 @@ func mounted(t testing.TB, s *server) *Transit {
 		t.Fatalf("mount a transit engine: %v", err)
 	}
 	return transit
+}
+
+// DurableVault is a server that keeps what it has, and so can be restarted.
+type DurableVault struct {
+	*Transit
+	binary string
+	dir    string
+	kill   func()
+}
+
+// NewDurableVault starts a server of the test's own that keeps what it has on
+// disk. It is a process of this machine, so where only containers will do there
+// is none.
+func NewDurableVault(t testing.TB) *DurableVault {
+	t.Helper()
+	binary, err := vaultBinary(t.Context())
+	vault.need(t, nil, err)
+	ports := make([]string, 2)
+	for i := range ports {
+		free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[i] = free.Addr().String()
+		_ = free.Close()
+	}
+	v := &DurableVault{binary: binary, dir: t.TempDir()}
+	config := fmt.Sprintf(`
+storage "raft" {
+  path    = %q
+  node_id = "one"
+}
+listener "tcp" {
+  address     = %q
+  tls_disable = true
+}
+api_addr      = "http://%[2]s"
+cluster_addr  = "http://%[3]s"
+disable_mlock = true
+`, v.dir, ports[0], ports[1])
+	if err := os.WriteFile(v.config(), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := newClient("http://"+ports[0], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root.SetClientTimeout(startTime) // it takes its time to make its storage
+	v.Transit = &Transit{Root: root}
+	t.Cleanup(func() { v.kill() })
+	v.run(t)
+	v.initialize(t)
+	if err := root.Sys().MountWithContext(t.Context(), "durable", &api.MountInput{Type: "transit"}); err != nil {
+		t.Fatalf("mount a transit engine: %v", err)
+	}
+	v.Mount = "durable"
+	return v
+}
+
+// vaultBinary returns where the server is.
+func vaultBinary(ctx context.Context) (string, error) {
+	if os.Getenv(dockerVariable) != "" {
+		return "", fmt.Errorf("%w: only containers will do", errNone)
+	}
+	script, err := scriptNamed(vault.name)
+	if err != nil {
+		return "", err
+	}
+	if exec.CommandContext(ctx, script, "found").Run() != nil {
+		return "", fmt.Errorf("%w: no binaries", errNone)
+	}
+	out, err := exec.CommandContext(ctx, script, "binary").Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+func (v *DurableVault) config() string { return filepath.Join(v.dir, "vault.hcl") }
+
+// run starts the process and waits until it answers. Its shell reads from a
+// pipe that ends with us, and kills it then.
+func (v *DurableVault) run(t testing.TB) {
+	t.Helper()
+	v.kill = func() {}
+	shell := exec.CommandContext(context.Background(), "sh", "-c",
+		`"$@" & cat; kill -9 $!; wait`, "sh", v.binary, "server", "-config="+v.config())
+	shell.Env = []string{"HOME=" + v.dir, "PATH=" + os.Getenv("PATH")}
+	leash, err := shell.StdinPipe()
+	if err == nil {
+		err = shell.Start()
+	}
+	if err != nil {
+		t.Fatalf("start the test's Vault: %v", err)
+	}
+	v.kill = func() {
+		_ = leash.Close()
+		_ = shell.Wait()
+	}
+	err = await(func() error {
+		_, err := v.Root.Sys().InitStatusWithContext(context.WithoutCancel(t.Context()))
+		return err
+	})
+	if err != nil {
+		t.Fatalf("the test's Vault: %v", err)
+	}
+}
+
+// initialize makes the server's keys and opens it.
+func (v *DurableVault) initialize(t testing.TB) {
+	t.Helper()
+	made, err := v.Root.Sys().InitWithContext(t.Context(), &api.InitRequest{SecretShares: 1, SecretThreshold: 1})
+	if err != nil {
+		t.Fatalf("initialize the test's Vault: %v", err)
+	}
+	v.Key = made.KeysB64[0]
+	v.Root.SetToken(made.RootToken)
+	v.Unseal(t)
+	v.awaitActive(t)
+}
+
+// Restart kills the server, starts it again and unseals it.
+func (v *DurableVault) Restart(t testing.TB) {
+	t.Helper()
+	v.kill()
+	v.run(t)
+	v.Unseal(t)
+	v.awaitActive(t)
+}
+
+// StepDown makes a standby of the server, which is without an active node then,
+// for about ten seconds.
+func (v *DurableVault) StepDown(t testing.TB) {
+	t.Helper()
+	if err := v.Root.Sys().StepDownWithContext(t.Context()); err != nil {
+		t.Fatalf("have the test's Vault step down: %v", err)
+	}
+}
+
+func (v *DurableVault) awaitActive(t testing.TB) {
+	t.Helper()
+	err := await(func() error {
+		_, err := v.Root.Auth().Token().LookupSelfWithContext(context.WithoutCancel(t.Context()))
+		return err
+	})
+	if err != nil {
+		t.Fatalf("the test's Vault: %v", err)
+	}
 }
 
 // Unseal opens a server that was sealed; see [OwnVault].

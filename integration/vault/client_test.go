@@ -14,6 +14,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/crypto/vaulttransit"
 )
 
 // The environment may say what it likes once the host has its client: it
@@ -29,6 +30,8 @@ func TestEnvironment(t *testing.T) { //nolint:paralleltest // sets the environme
 	private := unstarted(t, e.Root.Address())
 	private.Config.ErrorLog = log.New(io.Discard, "", 0)
 	private.StartTLS()
+	r, tokenless := e.newRole(t, nil), e.client(t, "")
+	login := r.login(r.secretID(t))
 	knowing, ignorant := e.overTLS(t, private, true), e.overTLS(t, private, false)
 
 	for name, value := range map[string]string{
@@ -42,6 +45,13 @@ func TestEnvironment(t *testing.T) { //nolint:paralleltest // sets the environme
 	secrets := e.with(t, client, "lanyard")
 	x := newSample(t, secrets, "place")
 	x.opens(t, secrets, "in a hostile environment", x.wrapped)
+
+	own, err := vaulttransit.New(tokenless, "lanyard", &vaulttransit.Options{Mount: e.Mount, Auth: login})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = own.Close() }()
+	x.opens(t, own, "with a login in a hostile environment", x.wrapped)
 
 	client.ClearToken()
 	e.refuses(t, e.with(t, client, "lanyard"), "without a token but the environment's", x, crypto.ErrDenied, crypto.ErrDenied)

@@ -14,6 +14,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -141,11 +142,17 @@ func documented(t *testing.T, mount string) string {
 // keyOptions returns how the documented command makes the key.
 func keyOptions(t *testing.T) map[string]any {
 	t.Helper()
-	_, line, ok := strings.Cut(document(t, "sh")[0], "vault write -f transit/keys/lanyard ")
+	return optionsOf(t, "vault write -f transit/keys/lanyard ")
+}
+
+// optionsOf returns with which options a documented command is given.
+func optionsOf(t *testing.T, command string) map[string]any {
+	t.Helper()
+	_, line, ok := strings.Cut(strings.Join(document(t, "sh"), ""), command)
 	if !ok {
-		t.Fatal("docs/vault.md does not say how the key is made")
+		t.Fatalf("docs/vault.md does not say %q", command)
 	}
-	line, _, _ = strings.Cut(line, "\n")
+	line, _, _ = strings.Cut(strings.ReplaceAll(line, "\\\n", ""), "\n")
 	options := make(map[string]any)
 	for _, option := range strings.Fields(line) {
 		name, value, _ := strings.Cut(option, "=")
@@ -158,8 +165,23 @@ func keyOptions(t *testing.T) map[string]any {
 type heard struct {
 	mu     sync.Mutex
 	texts  map[string]bool
+	asked  map[string]int // by operation, as "encrypt" or "login"
+	denied int            // 403s
 	calls  int
 	status int // of the last answer
+}
+
+// times returns how often the server was asked for an operation.
+func (h *heard) times(operation string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked[operation]
+}
+
+func (h *heard) denials() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.denied
 }
 
 func (h *heard) requests() int {
@@ -220,7 +242,15 @@ func (l listening) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer l.to.mu.Unlock()
 	l.to.calls, l.to.status = l.to.calls+1, resp.StatusCode
 	if l.to.texts == nil {
-		l.to.texts = make(map[string]bool)
+		l.to.texts, l.to.asked = make(map[string]bool), make(map[string]int)
+	}
+	operation := path.Base(r.URL.Path)
+	if path.Base(path.Dir(r.URL.Path)) != "token" && operation != "login" {
+		operation = path.Base(path.Dir(r.URL.Path)) // the last is the key
+	}
+	l.to.asked[operation]++
+	if resp.StatusCode == http.StatusForbidden {
+		l.to.denied++
 	}
 	for _, said := range answer.Errors {
 		// A long text is a list, its lines begin with a star.

@@ -13,6 +13,9 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/crypto/vaulttransit"
+	"github.com/aichub/lanyard/integration/servers"
+	"github.com/aichub/lanyard/store/memory"
 )
 
 // A sealed server is an outage, which ends by itself when it is unsealed.
@@ -32,6 +35,71 @@ func TestSealed(t *testing.T) {
 		return err == nil
 	})
 	x.opens(t, secrets, "after the server was unsealed", x.wrapped)
+}
+
+// A server that was killed and started again, after its key was rotated: what
+// was wrapped before opens, and what is wrapped now is under the new version.
+// Nothing has to be restarted for it, nor logged in again.
+func TestRestarted(t *testing.T) {
+	t.Parallel()
+	durable := servers.NewDurableVault(t)
+	e := prepare(t, durable.Transit)
+	r := e.newRole(t, map[string]any{"token_ttl": "1h"})
+	secrets, heard := e.loggedIn(t, r.login(r.secretID(t)))
+	st := memory.New()
+	sealer, err := crypto.NewSealer(secrets, st, &crypto.SealerOptions{CacheTTL: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newSample(t, secrets, "place")
+	sealed, err := sealer.Seal(t.Context(), binding("ana"), lanyard.NewSecret("hunter2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := e.rotate(t.Context(), "lanyard"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	durable.Restart(t)
+	within(t, 10*time.Second, "Open() after a restart", func() bool {
+		got, err := sealer.Open(t.Context(), binding("ana"), sealed.Envelope)
+		return err == nil && got.Reveal() == "hunter2"
+	})
+	x.opens(t, secrets, "of version 1 after a restart", x.wrapped)
+	if w := newSample(t, secrets, "new").wrapped; w.KeyVersion != "v3" {
+		t.Errorf("Wrap() after two rotations and a restart names %q, want v3", w.KeyVersion)
+	}
+	report, err := sealer.Rewrap(t.Context(), st, nil)
+	if err != nil || report.KeyVersion != "v3" || report.Rewrapped != report.Keys || len(report.Remaining) != 0 {
+		t.Errorf("Rewrap() after a restart = %+v, %v, want all under v3", report, err)
+	}
+	if n := heard.times("login"); n != 1 {
+		t.Errorf("%d logins, want 1: the token outlives a restart", n)
+	}
+}
+
+// A standby that knows no active node is an outage, for who logs in too, which
+// ends by itself when there is one.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	durable := servers.NewDurableVault(t)
+	e := prepare(t, durable.Transit)
+	secrets := e.transit(t, "lanyard")
+	x := newSample(t, secrets, "place")
+	r := e.newRole(t, nil)
+	login, _ := e.loggedIn(t, r.login(r.secretID(t)))
+	durable.StepDown(t)
+	e.refuses(t, secrets, "of a standby", x, lanyard.ErrUnavailable, lanyard.ErrUnavailable)
+	e.wantHeard(t, "local node not active but active cluster node not found")
+	_, err := login.Unwrap(t.Context(), x.wrapped, x.place)
+	e.wantError(t, "Unwrap() with a login to a standby", err, lanyard.ErrUnavailable, x.key)
+	for _, s := range []*vaulttransit.Transit{secrets, login} {
+		within(t, 30*time.Second, "Unwrap() once there is an active node", func() bool {
+			_, err := s.Unwrap(t.Context(), x.wrapped, x.place)
+			return err == nil
+		})
+	}
 }
 
 // What a token may not do, or not any more, is a denial: an outage that only
@@ -108,6 +176,14 @@ func TestTooManyRequests(t *testing.T) {
 	}
 	if last := e.heard.lastStatus(); last != http.StatusTooManyRequests {
 		t.Errorf("the server answered %d, want 429", last)
+	}
+	// Vault says when to come back only where that is switched on.
+	if _, err := e.Root.Logical().WriteWithContext(t.Context(), "sys/quotas/config", map[string]any{"enable_rate_limit_response_headers": true}); err != nil {
+		t.Fatalf("configure quotas: %v", err)
+	}
+	_, err := secrets.Unwrap(t.Context(), x.wrapped, x.place)
+	if busy := new(crypto.BusyError); !errors.As(err, &busy) || busy.RetryAfter <= 0 || busy.RetryAfter > time.Hour {
+		t.Errorf("Unwrap() above the quota = %v, want a BusyError with what is left of the hour", err)
 	}
 }
 

@@ -19,7 +19,7 @@ type mutant struct {
 	File    string // from the root of the tree
 	Old     string // stands in File exactly once
 	New     string
-	Package string // of the test, as "./apikey" or "./integration/verdicts"
+	Package string // of the test, as "./apikey" or, of the other module, "./integration/faults"
 	Test    string // a name for "go test -run"
 }
 
@@ -73,21 +73,21 @@ func (m mutant) try(ctx context.Context) (string, error) {
 	if !ok {
 		return gone, nil
 	}
-	dir, err := os.MkdirTemp("", "lanyard-mutant-")
+	tmp, err := os.MkdirTemp("", "lanyard-mutant-")
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	overlay, err := writeOverlay(dir, m.File, mutated)
+	defer func() { _ = os.RemoveAll(tmp) }()
+	overlay, err := writeOverlay(tmp, m.File, mutated)
 	if err != nil {
 		return "", err
 	}
-	module, pkg := ".", m.Package
-	if rest, ok := strings.CutPrefix(pkg, "./integration/"); ok { // a module of its own
-		module, pkg = "integration", "./"+rest
+	dir, pkg := ".", m.Package
+	if rest, other := strings.CutPrefix(m.Package, "./integration/"); other {
+		dir, pkg = "integration", "./"+rest
 	}
 	test := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=2m", "-overlay", overlay, "-run", "^"+m.Test+"$", pkg) //nolint:gosec // our own list
-	test.Dir = module
+	test.Dir = dir
 	out, err := test.CombinedOutput()
 	var failed *exec.ExitError
 	switch {

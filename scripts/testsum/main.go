@@ -3,7 +3,7 @@
 // many tests ran against which store and key service, and with which servers:
 // lines "postgres: using ..." and "vault: using ..." say so.
 //
-//	go test -json ./... | testsum -require postgres,vault
+//	go test -json ./... | testsum -require postgres,pgbouncer,vault
 //
 // A line "== name" begins a part, and "!! reason" says that the part failed
 // even if no test of it did. Other lines that are not JSON are passed on. The

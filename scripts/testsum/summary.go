@@ -38,6 +38,7 @@ var groups = []struct {
 		{"memory", "memory, the reference store"},
 		{"sqlite", "SQLite, embedded"},
 		{"postgres", "PostgreSQL"},
+		{"pgbouncer", "PostgreSQL behind PgBouncer"},
 	}},
 	{"Key services", []backend{
 		{"keyring", "keyring, a file"},

@@ -68,7 +68,7 @@ func serverSays(err error) error {
 			return store.ErrOwnerKeyGone
 		case "40001", "40P01": // serialization_failure, deadlock_detected
 			return errRetry
-		case "42P01": // undefined_table
+		case "42P01", "42703": // undefined_table, undefined_column
 			return errNoTable
 		}
 	}
@@ -81,7 +81,7 @@ func serverSays(err error) error {
 			return store.ErrOwnerKeyGone
 		case 517: // SQLITE_BUSY_SNAPSHOT
 			return errRetry
-		case 1: // SQLITE_ERROR, which a missing table is among others
+		case 1: // SQLITE_ERROR, which a missing table or column is among others
 			return errNoTable
 		}
 	}

@@ -23,7 +23,7 @@
 //	lanyard_owner_states    one row a deactivated owner
 //	lanyard_owner_keys      one wrapped data key an owner, the system's included
 //	lanyard_api_keys        live keys and tombstones, by the hash of the token
-//	lanyard_api_key_usage   when each key was last used
+//	lanyard_api_key_usage   when and from where each key was first and last used
 //	lanyard_provider_tokens connections, their secrets sealed
 //	lanyard_events          the history
 //	lanyard_migrations      goose's own record

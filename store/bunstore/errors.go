@@ -12,9 +12,9 @@ import (
 	"github.com/aichub/lanyard/store"
 )
 
-// ErrNotMigrated says that the database has no lanyard tables yet: call
-// Migrate. It is a [lanyard.ErrUnavailable].
-var ErrNotMigrated = fmt.Errorf("the database has no lanyard tables, call Migrate: %w", lanyard.ErrUnavailable)
+// ErrNotMigrated says that the database has no lanyard tables yet, or those of
+// an older library: call Migrate. It is a [lanyard.ErrUnavailable].
+var ErrNotMigrated = fmt.Errorf("the lanyard tables are missing or of an older library, call Migrate: %w", lanyard.ErrUnavailable)
 
 // SchemaError says that the tables were migrated past what this library can
 // work with. It is a [lanyard.ErrUnavailable]; only a newer library helps.
@@ -33,7 +33,7 @@ func (e *SchemaError) Is(target error) bool { return target == lanyard.ErrUnavai
 // What serverSays finds besides the errors a caller may see.
 var (
 	errRetry   = errors.New("the transaction lost a race and can be tried again")
-	errNoTable = errors.New("a table may be missing")
+	errNoTable = errors.New("a table or a column may be missing")
 )
 
 // What a statement that touched no row means, inside this package.
@@ -91,7 +91,7 @@ func (s *Store) translate(ctx context.Context, err error) error {
 	}
 	switch meaning := serverSays(err); {
 	case errors.Is(meaning, errNoTable):
-		if made, err := s.migrated(ctx); err == nil && !made {
+		if behind, err := s.behind(ctx); err == nil && behind {
 			return ErrNotMigrated
 		}
 	case meaning != nil && !errors.Is(meaning, errRetry):

@@ -62,7 +62,11 @@ func (s *Store) DeleteAPIKeysCreatedBefore(ctx context.Context, before, at time.
 // found before and looked at again in it.
 func (s *Store) buryKeys(ctx context.Context, candidates *bun.SelectQuery, at time.Time, event func(store.APIKey) lanyard.Event) (deleted, found int, err error) {
 	var rows []apiKeyRow
-	err = candidates.Model(&rows).Column("id", "shard").Where("deleted_at IS NULL").OrderExpr("id").Scan(ctx)
+	// In the order of an index of live keys: by their ids, all that were deleted
+	// before would be read again for each batch.
+	err = candidates.Model(&rows).Column("id", "shard").Where("deleted_at IS NULL").
+		OrderExpr("tenant, subject, created_at DESC NULLS LAST, id").
+		Scan(ctx)
 	if err != nil || len(rows) == 0 {
 		return 0, 0, err
 	}
@@ -187,35 +191,25 @@ func (s *Store) CountOwnerKeys(ctx context.Context) ([]store.OwnerKeyCount, erro
 func (s *Store) Purge(ctx context.Context, p store.Purge) (store.Purged, error) {
 	var purged store.Purged
 	_, err := read(ctx, s, "Purge", nil, func(ctx context.Context) (struct{}, error) {
-		for _, kind := range []struct {
-			table, id, column string
-			before            time.Time
-			count             *int
-		}{
-			{"lanyard_events", "id", "at", p.EventsBefore, &purged.Events},
-			{"lanyard_api_key_usage", "key_id", "last_used_at", p.UsageBefore, &purged.Usage},
-			{"lanyard_api_keys", "id", "deleted_at", p.TombstonesBefore, &purged.Tombstones},
-		} {
-			if kind.before.IsZero() {
-				continue
-			}
-			err := s.purge(ctx, kind.table, kind.id, kind.column, kind.before, kind.count)
-			if err != nil {
-				return struct{}{}, err
-			}
+		if err := s.purge(ctx, "lanyard_events", "at", p.EventsBefore, &purged.Events); err != nil {
+			return struct{}{}, err
 		}
-		return struct{}{}, nil
+		if err := s.purgeUsage(ctx, p.UsageBefore, &purged.Usage); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, s.purge(ctx, "lanyard_api_keys", "deleted_at", p.TombstonesBefore, &purged.Tombstones)
 	})
 	return purged, err
 }
 
-func (s *Store) purge(ctx context.Context, table, id, column string, before time.Time, count *int) error {
-	for {
+// purge removes the oldest rows of a table by the index of their time.
+func (s *Store) purge(ctx context.Context, table, column string, before time.Time, count *int) error {
+	for !before.IsZero() {
 		var gone int64
 		err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
-			old := tx.NewSelect().Table(table).Column(id).
+			old := tx.NewSelect().Table(table).Column("id").
 				Where("? < ?", bun.Ident(column), instant{before}).Order(column).Limit(purgeBatch)
-			res, err := tx.NewDelete().Table(table).Where("? IN (?)", bun.Ident(id), old).Exec(ctx)
+			res, err := tx.NewDelete().Table(table).Where("id IN (?)", old).Exec(ctx)
 			if err != nil {
 				return err
 			}
@@ -227,9 +221,43 @@ func (s *Store) purge(ctx context.Context, table, id, column string, before time
 		}
 		*count += int(gone)
 		if gone < purgeBatch {
-			return nil
+			break
 		}
 	}
+	return nil
+}
+
+// purgeUsage goes through the uses in the order of their keys. An index of
+// their times would have to be written at every use.
+func (s *Store) purgeUsage(ctx context.Context, before time.Time, count *int) error {
+	after := ""
+	for !before.IsZero() {
+		var last *string
+		batch := s.db.NewSelect().Model((*usageRow)(nil)).Column("key_id").Where("key_id > ?", after).Order("key_id").Limit(purgeBatch)
+		if err := s.db.NewSelect().ColumnExpr("MAX(key_id)").TableExpr("(?) AS batch", batch).Scan(ctx, &last); err != nil {
+			return err
+		}
+		if last == nil {
+			break
+		}
+		var gone int64
+		err := s.transact(ctx, func(ctx context.Context, tx bun.Tx) error {
+			res, err := tx.NewDelete().Model((*usageRow)(nil)).
+				Where("key_id > ?", after).Where("key_id <= ?", *last).Where("last_used_at < ?", instant{before}).
+				Exec(ctx)
+			if err != nil {
+				return err
+			}
+			gone, err = res.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		*count += int(gone)
+		after = *last
+	}
+	return nil
 }
 
 // expiring narrows a selection to what expires in [from, to). Nothing expires

@@ -43,20 +43,23 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 // CheckSchema returns nil where this library can work with the tables,
-// [ErrNotMigrated] where there are none and a [*SchemaError] where they were
-// migrated past it.
+// [ErrNotMigrated] where there are none or those of an older library, and a
+// [*SchemaError] where they were migrated past it.
 func (s *Store) CheckSchema(ctx context.Context) error {
 	_, err := read(ctx, s, "CheckSchema", nil, func(ctx context.Context) (struct{}, error) {
 		provider, err := s.migrations()
 		if err != nil {
 			return struct{}{}, err
 		}
-		_, minReader, err := s.schema(ctx)
-		if err != nil {
+		version, minReader, err := s.schema(ctx)
+		library := latest(provider)
+		switch {
+		case err != nil:
 			return struct{}{}, err
-		}
-		if library := latest(provider); minReader > library {
+		case minReader > library:
 			return struct{}{}, &SchemaError{MinReader: minReader, Library: library}
+		case version < library:
+			return struct{}{}, ErrNotMigrated
 		}
 		return struct{}{}, nil
 	})
@@ -65,17 +68,20 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 
 // NeedsMigration reports whether Migrate has something to do.
 func (s *Store) NeedsMigration(ctx context.Context) (bool, error) {
-	return read(ctx, s, "NeedsMigration", nil, func(ctx context.Context) (bool, error) {
-		provider, err := s.migrations()
-		if err != nil {
-			return false, err
-		}
-		version, _, err := s.schema(ctx)
-		if errors.Is(err, ErrNotMigrated) {
-			return true, nil
-		}
-		return version < latest(provider), err
-	})
+	return read(ctx, s, "NeedsMigration", nil, s.behind)
+}
+
+// behind reports whether the tables are not there or of an older library.
+func (s *Store) behind(ctx context.Context) (bool, error) {
+	provider, err := s.migrations()
+	if err != nil {
+		return false, err
+	}
+	version, _, err := s.schema(ctx)
+	if errors.Is(err, ErrNotMigrated) {
+		return true, nil
+	}
+	return version < latest(provider), err
 }
 
 func (s *Store) migrate(ctx context.Context) error {

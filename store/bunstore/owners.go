@@ -68,11 +68,14 @@ func (s *Store) Erase(ctx context.Context, owner lanyard.Owner, e lanyard.Event)
 		if err := s.writeEpochs(ctx, tx, store.Shard(owner)); err != nil {
 			return err
 		}
-		for _, model := range []any{
-			(*profileRow)(nil), (*apiKeyRow)(nil), (*providerTokenRow)(nil),
-			(*ownerKeyRow)(nil), (*eventRow)(nil), (*ownerStateRow)(nil),
+		all := func(model any) *bun.DeleteQuery { return tx.NewDelete().Model(model).ApplyQueryBuilder(owned(owner)) }
+		for _, q := range []*bun.DeleteQuery{
+			all((*profileRow)(nil)),
+			// Each by an index of its own.
+			all((*apiKeyRow)(nil)).Where("deleted_at IS NULL"), all((*apiKeyRow)(nil)).Where("deleted_at IS NOT NULL"),
+			all((*providerTokenRow)(nil)), all((*ownerKeyRow)(nil)), all((*eventRow)(nil)), all((*ownerStateRow)(nil)),
 		} {
-			if _, err := tx.NewDelete().Model(model).ApplyQueryBuilder(owned(owner)).Exec(ctx); err != nil {
+			if _, err := q.Exec(ctx); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -254,5 +255,47 @@ func TestSpans(t *testing.T) {
 				t.Errorf("step %d: the span says %q and holds %d events", i, span.Status().Description, len(span.Events()))
 			}
 		}
+	}
+}
+
+// Purge takes all that is old, however much there is.
+func TestPurgeInBatches(t *testing.T) {
+	t.Parallel()
+	const old = 2500
+	p, st := newPool(t, nil)
+	db := sql.OpenDB(p)
+	t.Cleanup(func() { _ = db.Close() })
+	kept := addKey(t, st, "kept")
+	for _, statement := range []string{
+		`INSERT INTO lanyard_api_keys (id, tenant, subject, shard, version, name, hint, hash, created_at, deleted_at)
+			SELECT 'k' || i, 'acme', 'ana', 0, 1, '', '', CAST('hash' || i AS BLOB), ?, ?`,
+		`INSERT INTO lanyard_api_key_usage (key_id, last_used_at) SELECT 'k' || i, ?`,
+		`INSERT INTO lanyard_events (id, tenant, subject, at, actor_tenant, actor_subject, via, action, object, request_id, ip, user_agent)
+			SELECT 'e' || i, 'acme', 'ana', ?, '', '', '', '', '', '', '', ''`,
+	} {
+		statement = strings.ReplaceAll(statement, "?", fmt.Sprint(now.AddDate(-1, 0, 0).UnixMicro()))
+		if _, err := db.ExecContext(t.Context(), strings.Replace(statement, "SELECT", "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) SELECT", 1)+` FROM n`, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: kept.ID, At: now}}); err != nil {
+		t.Fatalf("RecordKeyUse = %v", err)
+	}
+	p.taken()
+	done, err := st.Purge(t.Context(), store.Purge{EventsBefore: now, UsageBefore: now, TombstonesBefore: now})
+	if want := (store.Purged{Events: old, Usage: old, Tombstones: old}); err != nil || done != want {
+		t.Errorf("Purge = %+v, %v, want %+v", done, err, want)
+	}
+	commits := 0
+	for _, s := range p.taken() {
+		if s.text == "COMMIT" {
+			commits++
+		}
+	}
+	if commits < 9 {
+		t.Errorf("Purge worked in %d transactions, want one for each thousand rows", commits)
+	}
+	if k, err := st.APIKey(t.Context(), ana, kept.ID); err != nil || !k.LastUsedAt.Equal(now) {
+		t.Errorf("APIKey after Purge = %+v, %v, want it with its use", k, err)
 	}
 }

@@ -24,6 +24,10 @@ const (
 	retryPause = 20 * time.Millisecond
 )
 
+// turnTimeout is how long a writer waits for the others of his process, as long
+// as package sqlite waits for another process.
+const turnTimeout = 5 * time.Second
+
 // transact runs fn in a transaction and commits it, again where the database
 // says that it lost a race.
 func (s *Store) transact(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
@@ -44,12 +48,10 @@ func (s *Store) transact(ctx context.Context, fn func(context.Context, bun.Tx) e
 
 func (s *Store) transactOnce(ctx context.Context, fn func(context.Context, bun.Tx) error) error {
 	if s.writers != nil { // queue here rather than at the file, where nobody is in turn
-		select {
-		case s.writers <- struct{}{}:
-			defer func() { <-s.writers }()
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := s.awaitTurn(ctx); err != nil {
+			return err
 		}
+		defer func() { <-s.writers }()
 	}
 	// What is counted under a lock must be what is committed when the lock is
 	// taken: under a stricter level it would be what was there before the wait.
@@ -69,6 +71,20 @@ func (s *Store) transactOnce(ctx context.Context, fn func(context.Context, bun.T
 		return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, cause)
 	}
 	return unavailable(err)
+}
+
+// awaitTurn waits until no other call of this process writes, though no longer
+// than turnTimeout: behind another process that keeps the file, each would wait
+// for all before him.
+func (s *Store) awaitTurn(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	select {
+	case s.writers <- struct{}{}:
+		return nil
+	case <-waiting.Done():
+		return waiting.Err()
+	}
 }
 
 // writeEpochs begins a transaction that changes what a verification reads: it

@@ -46,7 +46,14 @@ func (w wire) Read(p []byte) (int, error) {
 // newLine returns a host's pool over a line of its own, and its store.
 func newLine(t *testing.T, o *bunstore.Options) (*line, *sql.DB, *bunstore.Store) {
 	t.Helper()
-	config, err := pgx.ParseConfig(migrated(t))
+	l, db := lineTo(t, migrated(t))
+	return l, db, onPool(t, db, o)
+}
+
+// lineTo returns a pool of a database over a line of its own.
+func lineTo(t *testing.T, url string) (*line, *sql.DB) {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +74,7 @@ func newLine(t *testing.T, o *bunstore.Options) (*line, *sql.DB, *bunstore.Store
 	})
 	db := stdlib.OpenDB(*config)
 	t.Cleanup(func() { _ = db.Close() })
-	return l, db, onPool(t, db, o)
+	return l, db
 }
 
 // A commit whose answer is lost may have happened, and here it did: the caller
@@ -240,9 +247,20 @@ func TestReadOnlyServer(t *testing.T) {
 	if _, err := standby.Epochs(t.Context()); err != nil {
 		t.Errorf("Epochs on a standby = %v", err)
 	}
+	if keys, err := standby.APIKeys(t.Context(), ana); err != nil || len(keys) != 1 {
+		t.Errorf("APIKeys on a standby = %d keys, %v, want one", len(keys), err)
+	}
 	other := newKey("other")
-	if err := standby.CreateAPIKey(t.Context(), other, 5, event(other)); !errors.Is(err, lanyard.ErrUnavailable) {
-		t.Errorf("CreateAPIKey on a standby = %v, want ErrUnavailable", err)
+	k.DeletedAt = now
+	for name, err := range map[string]error{
+		"CreateAPIKey": standby.CreateAPIKey(t.Context(), other, 5, event(other)),
+		"DeleteAPIKey": standby.DeleteAPIKey(t.Context(), k, event(k)),
+		"Deactivate":   standby.Deactivate(t.Context(), ana, now, event(k)),
+		"RecordKeyUse": standby.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: now}}),
+	} {
+		if !errors.Is(err, lanyard.ErrUnavailable) {
+			t.Errorf("%s on a standby = %v, want ErrUnavailable", name, err)
+		}
 	}
 }
 

@@ -189,15 +189,26 @@ func TestOpenHoldsTheOldestReader(t *testing.T) {
 		t.Errorf("Migrate of newer tables = %v", err)
 	}
 	works(t, url)
+	k := newKey("k")
+	if err := st.CreateAPIKey(t.Context(), k, -1, event(k)); err != nil {
+		t.Errorf("CreateAPIKey on newer tables = %v", err)
+	}
 
 	execute(t, db, `INSERT INTO lanyard_schema (version, min_reader) VALUES (8, 8)`)
 	_, err := postgres.Open(t.Context(), url, nil)
 	var schema *bunstore.SchemaError
-	if !errors.As(err, &schema) || schema.MinReader != 8 || schema.Library != 2 {
-		t.Errorf("Open of tables beyond us = %v, want a SchemaError with 8 and 2", err)
+	if !errors.As(err, &schema) || schema.MinReader != 8 || schema.Library != 3 {
+		t.Errorf("Open of tables beyond us = %v, want a SchemaError with 8 and 3", err)
 	}
 	if !errors.Is(err, lanyard.ErrUnavailable) {
 		t.Errorf("Open of tables beyond us = %v, want ErrUnavailable", err)
+	}
+	if _, err := st.APIKeyByHash(t.Context(), k.Hash); err != nil {
+		t.Errorf("APIKeyByHash of who opened it before = %v", err)
+	}
+	k.DeletedAt = now
+	if err := st.DeleteAPIKey(t.Context(), k, event(k)); err != nil {
+		t.Errorf("DeleteAPIKey of who opened it before = %v", err)
 	}
 }
 

@@ -42,7 +42,7 @@ var template = sync.OnceValues(func() (string, error) {
 var databases sync.Map
 
 // migrated returns the URL of a new database with lanyard's tables.
-func migrated(t *testing.T) string {
+func migrated(t testing.TB) string {
 	t.Helper()
 	needServer(t)
 	from, err := template()
@@ -53,20 +53,20 @@ func migrated(t *testing.T) string {
 }
 
 // empty returns the URL of a new database without tables.
-func empty(t *testing.T) string {
+func empty(t testing.TB) string {
 	t.Helper()
 	needServer(t)
 	return database(t, "")
 }
 
-func needServer(t *testing.T) {
+func needServer(t testing.TB) {
 	t.Helper()
 	if os.Getenv(serverVariable) == "" {
 		t.Skipf("needs PostgreSQL: run it under `scripts/postgres run`, or let %s name a server", serverVariable)
 	}
 }
 
-func database(t *testing.T, from string) string {
+func database(t testing.TB, from string) string {
 	t.Helper()
 	name, err := create(t.Context(), from)
 	if err != nil {
@@ -131,7 +131,7 @@ func urlOf(name string) string {
 }
 
 // with returns a URL with one more parameter.
-func with(t *testing.T, database, key, value string) string {
+func with(t testing.TB, database, key, value string) string {
 	t.Helper()
 	u, err := url.Parse(database)
 	if err != nil {
@@ -144,7 +144,7 @@ func with(t *testing.T, database, key, value string) string {
 }
 
 // pool opens the database that a URL names, beside any store.
-func pool(t *testing.T, url string) *sql.DB {
+func pool(t testing.TB, url string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("pgx", url)
 	if err != nil {
@@ -155,7 +155,7 @@ func pool(t *testing.T, url string) *sql.DB {
 }
 
 // open returns a store on a database, closed when the test ends.
-func open(t *testing.T, url string, o *postgres.Options) *postgres.Store {
+func open(t testing.TB, url string, o *postgres.Options) *postgres.Store {
 	t.Helper()
 	st, err := postgres.Open(t.Context(), url, o)
 	if err != nil {
@@ -166,7 +166,7 @@ func open(t *testing.T, url string, o *postgres.Options) *postgres.Store {
 }
 
 // onPool returns a store on a host's own pool.
-func onPool(t *testing.T, db *sql.DB, o *bunstore.Options) *bunstore.Store {
+func onPool(t testing.TB, db *sql.DB, o *bunstore.Options) *bunstore.Store {
 	t.Helper()
 	st, err := bunstore.New(bun.NewDB(db, pgdialect.New()), o)
 	if err != nil {

@@ -217,11 +217,18 @@ func TestOpenHoldsTheOldestReader(t *testing.T) {
 	execute(t, db, `INSERT INTO lanyard_schema (version, min_reader) VALUES (8, 8)`)
 	_, err = sqlite.Open(t.Context(), path, nil)
 	var schema *bunstore.SchemaError
-	if !errors.As(err, &schema) || schema.MinReader != 8 || schema.Library != 2 {
-		t.Errorf("Open of tables beyond us = %v, want a SchemaError with 8 and 2", err)
+	if !errors.As(err, &schema) || schema.MinReader != 8 || schema.Library != 3 {
+		t.Errorf("Open of tables beyond us = %v, want a SchemaError with 8 and 3", err)
 	}
 	if !errors.Is(err, lanyard.ErrUnavailable) {
 		t.Errorf("Open of tables beyond us = %v, want ErrUnavailable", err)
+	}
+	if _, err := st.APIKeyByHash(t.Context(), k.Hash); err != nil {
+		t.Errorf("APIKeyByHash of who opened it before = %v", err)
+	}
+	k.DeletedAt = now
+	if err := st.DeleteAPIKey(t.Context(), k, event(k)); err != nil {
+		t.Errorf("DeleteAPIKey of who opened it before = %v", err)
 	}
 	// A later migration that asks for less takes nothing back.
 	execute(t, db, `INSERT INTO lanyard_schema (version, min_reader) VALUES (9, 1)`)

@@ -11,5 +11,5 @@ import (
 func Example() {
 	names, err := fs.Glob(migrations.Postgres(), "*.sql")
 	fmt.Println(names, err)
-	// Output: [00001_init.sql 00002_first_use.sql] <nil>
+	// Output: [00001_init.sql 00002_usage.sql 00003_by_index.sql] <nil>
 }

@@ -1,5 +1,12 @@
 -- +goose Up
 
+-- In the order in which all lock: epochs, keys, usage. Who is at work on a key
+-- meanwhile waits, or is waited for, and never both.
+SELECT count(*) FROM (SELECT shard FROM lanyard_epochs ORDER BY shard FOR UPDATE) AS held;
+
+-- When a key was rotated; NULL is never.
+ALTER TABLE lanyard_api_keys ADD COLUMN rotated_at bigint;
+
 -- Beside the last use of a key its first, and the networks both came from;
 -- NULL is unknown. A library before this migration writes last_used_at alone:
 -- last_from_at is the last_used_at that last_used_from belongs to.
@@ -8,8 +15,5 @@ ALTER TABLE lanyard_api_key_usage
     ADD COLUMN first_used_from text,
     ADD COLUMN last_used_from  text,
     ADD COLUMN last_from_at    bigint;
-
--- When a key was rotated; NULL is never.
-ALTER TABLE lanyard_api_keys ADD COLUMN rotated_at bigint;
 
 INSERT INTO lanyard_schema (version, min_reader) VALUES (2, 1);
