@@ -34,8 +34,8 @@ func conditions() []condition {
 	return []condition{
 		{name: "all is well", always: true, answers: true, half: true},
 		{name: "polls fail", before: (*trial).failPolls, always: true, answers: true},
-		{name: "answers late by MaxStale/4", before: late(1, 4)},
-		{name: "answers later than MaxStale", before: late(3, 2)},
+		{name: "answers late by MaxStale/4", before: late(0.25)},
+		{name: "answers later than MaxStale", before: late(1.5)},
 		{name: "line silent", amid: func(r *trial) error { return r.line.ail("timeout", `"timeout": 0`) }, mends: true, noSQLite: true},
 		{name: "line cut", amid: func(r *trial) error { return r.line.cut() }, mends: true, noSQLite: true},
 		{name: "file unreadable", amid: func(r *trial) error { return r.tell(ailment{Nothing: true}) }, noPostgres: true},
@@ -65,9 +65,9 @@ func (r *trial) tell(a ailment) error {
 func (r *trial) failPolls() error { return r.tell(ailment{NoPolls: true}) }
 
 // late has every answer come later by a part of MaxStale.
-func late(n, of time.Duration) func(*trial) error {
+func late(part float64) func(*trial) error {
 	return func(r *trial) error {
-		late := r.maxStale * n / of
+		late := time.Duration(part * float64(r.maxStale))
 		if r.line == nil {
 			return r.tell(ailment{Late: late})
 		}
@@ -113,12 +113,15 @@ func (r *trial) run(ctx context.Context, keys int) (broken error) {
 	}
 
 	during := r.maxStale * 3 / 2
+	if r.amid == nil { // else what is deleted later says nothing
+		during = max(during, time.Duration(keys)*10*time.Millisecond)
+	}
 	var deleting sync.WaitGroup
 	for i := range keys {
 		deleting.Go(func() {
 			_ = wait(ctx, rand.N(during))
-			deleted[i] = r.deletes.do(command{Do: "delete", Subject: fmt.Sprintf("%s/%v/%s/%d", r.store, r.maxStale, r.name, i), ID: made[i].ID})
-			if deleted[i].Result != ok {
+			deleted[i] = r.deletes.insist(command{Do: "delete", Subject: fmt.Sprintf("%s/%v/%s/%d", r.store, r.maxStale, r.name, i), ID: made[i].ID})
+			if deleted[i].Result != ok && deleted[i].Result != notFound { // of a second try
 				problem("Delete() = %s (%s), want ok", deleted[i].Result, deleted[i].Error)
 			}
 		})
@@ -141,7 +144,8 @@ func (r *trial) run(ctx context.Context, keys int) (broken error) {
 		if w.Error != "" || w.Yes == 0 {
 			problem("a key was accepted %d times, with the error %q, want some and none", w.Yes, w.Error)
 		}
-		if r.always && w.Unavailable > 0 {
+		// A machine under load may take longer than a short MaxStale for a read.
+		if r.always && w.Unavailable > 0 && (r.maxStale > time.Second || w.Unavailable > 1+w.Yes/20) {
 			problem("%d verifications were unavailable, want none", w.Unavailable)
 		}
 		if i == keys {

@@ -239,7 +239,10 @@ func TestUsesFromTwoProcesses(t *testing.T) {
 			d := open(t)
 			order := hostOrder{Database: d, MaxStale: time.Second, Limit: -1}
 			processes := [2]*process{startHost(t, order), startHost(t, order)}
-			const keys, rounds = 600, 20 // more than a store takes in one statement
+			keys, rounds := 600, 20 // more than a store takes in one statement
+			if store == "SQLite" {  // where there is one writer at a time
+				keys, rounds = 50, 5
+			}
 			var ids [2][]string
 			for range keys {
 				id := processes[0].must(command{Do: "create", Subject: "ana"}).ID
@@ -250,12 +253,17 @@ func TestUsesFromTwoProcesses(t *testing.T) {
 			for i, p := range processes {
 				working.Go(func() {
 					for range rounds {
-						p.must(command{Do: "record", Tokens: ids[i]})
+						if a := p.insist(command{Do: "record", Tokens: ids[i]}); a.Result != ok {
+							t.Errorf("RecordKeyUse() = %s (%s), want ok", a.Result, a.Error)
+						}
 					}
 				})
 				working.Go(func() {
 					for n := range rounds {
-						p.must(command{Do: "rename", Subject: "ana", ID: ids[i][n], Token: fmt.Sprint("renamed by ", i)})
+						a := p.insist(command{Do: "rename", Subject: "ana", ID: ids[i][n], Token: fmt.Sprint("renamed by ", i)})
+						if a.Result != ok {
+							t.Errorf("Rename() = %s (%s), want ok", a.Result, a.Error)
+						}
 					}
 				})
 			}

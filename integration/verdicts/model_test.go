@@ -39,6 +39,7 @@ type step struct {
 	key     int // which one
 	next    int // the successor of a rotation that succeeded
 	grace   time.Duration
+	left    time.Duration // of the grace, when the rotation returned
 	result  result
 }
 
@@ -100,7 +101,7 @@ var model = porcupine.Model{
 //
 // A verification that says yes may have been true up to maxStale before it was
 // begun, if another process ended the key, or this one is about to; counted from
-// the end of the grace, if there was one, it is so much less. Where the process
+// the end of the grace, it is less by what was left of that. Where the process
 // that verifies had ended the key itself, and had returned from that, nothing is
 // widened: there the answer is true now, as it is where a verification says no,
 // and in every other call.
@@ -150,11 +151,11 @@ func allowance(history []porcupine.Operation, verification porcupine.Operation, 
 		switch {
 		case !ends:
 		case s.process == v.process && op.Return < verification.Call:
-			if s.grace == 0 {
+			if s.left == 0 {
 				return 0
 			}
 		default:
-			allowed = max(allowed, maxStale-s.grace)
+			allowed = max(allowed, maxStale-s.left)
 		}
 	}
 	return allowed

@@ -155,3 +155,16 @@ func (p *process) must(c command) answer {
 	}
 	return a
 }
+
+// insist does what can be done twice until it is done. Processes that write to
+// one SQLite file wait for each other, and where the disk is slow not for ever.
+func (p *process) insist(c command) answer {
+	a := p.do(c)
+	for range 10 {
+		if a.Result != unavailable {
+			break
+		}
+		a = p.do(c)
+	}
+	return a
+}
