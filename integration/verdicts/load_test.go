@@ -169,7 +169,8 @@ func TestUnknownTokens(t *testing.T) {
 	for _, token := range tokens {
 		verify(t, s, token)
 	}
-	if n := a.lookups.Load() - warm; n != 0 {
+	// A verdict grows no older than a minute, whatever is in the cache besides.
+	if n := a.lookups.Load() - warm; n != 0 && took < 50*time.Second {
 		t.Errorf("%d of %d keys had to be read again, want none", n, len(tokens))
 	}
 	if asked != int64(*unknown) {
