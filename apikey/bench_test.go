@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash/crc32"
+	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
@@ -87,6 +90,7 @@ func BenchmarkVerifyWarm(b *testing.B) {
 					}
 				}
 			})
+			b.Run("ratio", func(b *testing.B) { benchmarkRatio(b, s, tokens, known) })
 			for _, goroutines := range []int{1, 2} {
 				b.Run(fmt.Sprint("goroutines=", goroutines), func(b *testing.B) {
 					defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(goroutines))
@@ -103,6 +107,122 @@ func BenchmarkVerifyWarm(b *testing.B) {
 				})
 			}
 		})
+	}
+}
+
+// benchmarkRatio is how many times the floor a verification takes. Each is tried
+// in short turns with the other, and of each the median turn counts, so that a
+// machine with other work says much the same as a quiet one.
+func benchmarkRatio(b *testing.B, s *apikey.Service, tokens []string, known map[[sha256.Size]byte]*lanyard.Principal) {
+	const turn = 300
+	var (
+		ctx            = b.Context()
+		i              = 0
+		buf            [64]byte
+		floors, totals []time.Duration
+	)
+	for b.Loop() {
+		began := time.Now()
+		for range turn {
+			i = (i + 7919) % len(tokens)
+			m := copy(buf[:], tokens[i])
+			hash, sum := sha256.Sum256(buf[:m]), crc32.ChecksumIEEE(buf[:m-6])
+			if known[hash] == nil || sum == 0 {
+				b.Fatal("unknown")
+			}
+		}
+		between := time.Now()
+		for range turn {
+			i = (i + 7919) % len(tokens)
+			if _, err := s.Verify(ctx, tokens[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		floors, totals = append(floors, between.Sub(began)), append(totals, time.Since(between))
+	}
+	slices.Sort(floors)
+	slices.Sort(totals)
+	floor, total := floors[len(floors)/2], totals[len(totals)/2]
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(floor.Nanoseconds())/turn, "ns/floor")
+	b.ReportMetric(float64(total.Nanoseconds())/turn, "ns/verify")
+	b.ReportMetric(float64(total)/float64(floor), "x-floor")
+}
+
+// BenchmarkVerifyWarmWith is what each option adds to a verification that reads
+// no store.
+func BenchmarkVerifyWarmWith(b *testing.B) {
+	scopes := []string{"read", "write"}
+	for name, with := range map[string]struct {
+		options apikey.Options
+		request apikey.CreateRequest
+		sealed  bool
+	}{
+		"nothing":  {},
+		"a sealer": {sealed: true},
+		"an end":   {request: apikey.CreateRequest{ExpiresAt: time.Now().Add(time.Hour)}},
+		"networks": {options: apikey.Options{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.0/24")}}},
+		"a rate":   {options: apikey.Options{Rate: 1e9, Burst: 1e9}},
+		"scopes":   {options: apikey.Options{Scopes: scopes}, request: apikey.CreateRequest{Scopes: scopes}},
+		"rights": {options: apikey.Options{Scopes: scopes, Rights: func(context.Context, lanyard.Owner) ([]string, error) { return scopes, nil }},
+			request: apikey.CreateRequest{Scopes: scopes}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			st, o := memory.New(), with.options
+			if with.sealed {
+				o.Sealer, _ = newSealer(b, st)
+			}
+			s := newService(b, st, &o)
+			with.request.Name = "laptop"
+			made, err := s.Create(b.Context(), ana, with.request)
+			if err != nil {
+				b.Fatal(err)
+			}
+			need, err := s.ScopeSet(with.request.Scopes...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			token, call := made.Secret.Reveal(), apikey.Call{Scopes: need, From: lanyard.Request{IP: "192.0.2.7"}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.VerifyCall(b.Context(), token, call); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFloodOfUnknownTokens presents a million tokens that look right and
+// are nobody's. It says how many reads of the store each cost, by how much the
+// heap grew, and how many of the keys in use had to be read again.
+func BenchmarkFloodOfUnknownTokens(b *testing.B) {
+	const flood, inUse = 1_000_000, 1000
+	for b.Loop() {
+		st, tokens := newSynthetic(inUse)
+		watched := &watched{Store: st}
+		s := newService(b, watched, &apikey.Options{MaxStale: time.Hour})
+		verify := func(token string, good bool) {
+			if _, err := s.Verify(b.Context(), token); (err == nil) != good {
+				b.Fatalf("Verify() = %v, want good: %t", err, good)
+			}
+		}
+		for _, token := range tokens {
+			verify(token, true)
+		}
+		before, reads := heap(), watched.lookups.Load()
+		for i := range flood {
+			verify(resum(fmt.Sprintf("lyd_%010d%030d", inUse+i, i)), false)
+		}
+		grown, asked := heap()-before, watched.lookups.Load()-reads
+		reads = watched.lookups.Load()
+		for _, token := range tokens {
+			verify(token, true)
+		}
+		b.ReportMetric(float64(asked)/flood, "reads/token")
+		b.ReportMetric(grown/(1<<20), "heap-MiB")
+		b.ReportMetric(float64(watched.lookups.Load()-reads), "reread-keys")
+		runtime.KeepAlive(s)
 	}
 }
 

@@ -47,7 +47,7 @@ type factKey struct {
 
 // note tells the owner of what somebody does with his key, once an hour. It
 // changes nothing for who does it.
-func (s *Service) note(ctx context.Context, action string, v *verdict, c Call) {
+func (s *Service) note(ctx context.Context, action string, v *verdict, c *Call) {
 	now := s.now()
 	if !s.told.claim(factKey{action: action, id: v.id, hour: now.Unix() / 3600}) {
 		return

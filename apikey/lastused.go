@@ -30,7 +30,7 @@ type use struct {
 	id string
 
 	mu      sync.Mutex
-	first   *sighting // until one is stored: then later ones are no first use
+	first   sighting // zero once one is stored: then later ones are no first use
 	last    sighting
 	stored  bool // a first use is
 	pending bool // in the log's list
@@ -94,9 +94,9 @@ func newUseLog(st useStore, onFact func(context.Context, lanyard.Event), logger 
 func (u *useLog) note(k *use, at int64, from string) {
 	seen := sighting{at: at, from: from}
 	k.mu.Lock()
-	unseen := !k.stored && k.first == nil
-	if !k.stored && (k.first == nil || at < k.first.at) {
-		k.first = &seen
+	unseen := !k.stored && k.first.at == 0
+	if unseen || !k.stored && at < k.first.at {
+		k.first = seen
 	}
 	if at > k.last.at {
 		k.last = seen
@@ -210,7 +210,7 @@ func (u *useLog) flushUses(ctx context.Context) error {
 	uses := make([]store.KeyUse, 0, len(pending))
 	for _, k := range pending {
 		k.mu.Lock()
-		if k.first != nil && k.first.at != k.last.at {
+		if k.first.at != 0 && k.first.at != k.last.at {
 			uses = append(uses, k.first.record(k.id))
 		}
 		uses = append(uses, k.last.record(k.id))
@@ -223,7 +223,7 @@ func (u *useLog) flushUses(ctx context.Context) error {
 		again := err != nil && !k.pending
 		k.pending = k.pending || again
 		if err == nil {
-			k.stored, k.first = true, nil
+			k.stored, k.first = true, sighting{}
 		}
 		k.mu.Unlock()
 		if again && !u.add(k) {

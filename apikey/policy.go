@@ -39,7 +39,7 @@ const lifeSlack = 24 * time.Hour
 
 // allowsNetwork reports whether a key may be used from where the call comes
 // from. Where that is not known it may not.
-func (s *Service) allowsNetwork(ctx context.Context, c Call) bool {
+func (s *Service) allowsNetwork(ctx context.Context, c *Call) bool {
 	if len(s.networks) == 0 {
 		return true
 	}
@@ -55,6 +55,9 @@ func (s *Service) allowsNetwork(ctx context.Context, c Call) bool {
 // address and the /48 of an IPv6 one, which say which office or provider it was
 // and not which device. "" where the address is not known.
 func network(address string) string {
+	if address == "" {
+		return ""
+	}
 	ip, err := netip.ParseAddr(address)
 	if err != nil {
 		return ""

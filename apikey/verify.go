@@ -24,8 +24,9 @@ import (
 // A key that was deleted or rotated, or whose owner was deactivated, is refused
 // from then on by the process that did it, and by every other after
 // Options.MaxStale at the latest.
-func (s *Service) Verify(ctx context.Context, token string) (lanyard.Principal, error) {
-	return s.VerifyCall(ctx, token, Call{})
+func (s *Service) Verify(ctx context.Context, token string) (p lanyard.Principal, err error) {
+	err = s.verify(ctx, token, &Call{}, &p)
+	return p, err
 }
 
 // Call is what is known of a call that a key is presented for. The zero value
@@ -37,29 +38,36 @@ type Call struct {
 
 // VerifyCall is Verify for a call that needs scopes: a good key that lacks one
 // is lanyard.ErrForbidden.
-func (s *Service) VerifyCall(ctx context.Context, token string, c Call) (lanyard.Principal, error) {
+func (s *Service) VerifyCall(ctx context.Context, token string, c Call) (p lanyard.Principal, err error) {
+	err = s.verify(ctx, token, &c, &p)
+	return p, err
+}
+
+// verify is VerifyCall. The principal is large: it is written once, where it is
+// wanted.
+func (s *Service) verify(ctx context.Context, token string, c *Call, p *lanyard.Principal) error {
 	if s.closed.Load() {
 		s.measured.count(ctx, outcomeClosed)
-		return lanyard.Principal{}, errClosed
+		return errClosed
 	}
 	hash, id, ok := s.recognise(token)
 	if !ok {
 		s.measured.count(ctx, outcomeMalformed)
-		return lanyard.Principal{}, errRefused
+		return errRefused
 	}
 	now := s.watch.now()
 	if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, now) {
-		return s.judge(ctx, v, now, c)
+		return s.judge(ctx, v, now, c, p)
 	}
 	if id != "" && !isBase62(token[len(token)-tailLen:]) {
 		s.measured.count(ctx, outcomeMalformed)
-		return lanyard.Principal{}, errRefused
+		return errRefused
 	}
-	return s.verifyCold(ctx, hash, id, c)
+	return s.verifyCold(ctx, hash, id, c, p)
 }
 
 // from is where the call comes from.
-func (c Call) from(ctx context.Context) lanyard.Request {
+func (c *Call) from(ctx context.Context) lanyard.Request {
 	if c.From != (lanyard.Request{}) {
 		return c.From
 	}
@@ -79,36 +87,37 @@ func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok 
 }
 
 // verifyCold is a verification that asks the store.
-func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id string, c Call) (_ lanyard.Principal, err error) {
+func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id string, c *Call, p *lanyard.Principal) (err error) {
 	ctx, end := s.spans.Start(ctx, "apikey.Verify", keyID(id)...)
 	defer end(&err)
 	v, err := s.lookUp(ctx, hash, id)
 	switch {
 	case err == nil:
-		return s.judge(ctx, v, s.watch.now(), c)
+		return s.judge(ctx, v, s.watch.now(), c, p)
 	case errors.Is(err, lanyard.ErrNotFound):
 		s.measured.count(ctx, outcomeUnknown)
-		return lanyard.Principal{}, errRefused
+		return errRefused
 	case errors.Is(err, errForged):
 		s.measured.count(ctx, outcomeIntegrity)
-		return lanyard.Principal{}, errRefused
+		return errRefused
 	}
 	s.measured.count(ctx, outcomeUnavailable)
-	return lanyard.Principal{}, fmt.Errorf("apikey: verify: %w", unavailable(err))
+	return fmt.Errorf("apikey: verify: %w", unavailable(err))
 }
 
 // judge says what a verdict that can be believed means for this call.
-func (s *Service) judge(ctx context.Context, v *verdict, now int64, c Call) (lanyard.Principal, error) {
+func (s *Service) judge(ctx context.Context, v *verdict, now int64, c *Call, p *lanyard.Principal) error {
 	scopes, outcome, err := s.sentence(ctx, v, now, c)
 	s.measured.count(ctx, outcome)
 	if err != nil {
-		return lanyard.Principal{}, err
+		return err
 	}
-	return lanyard.Principal{Owner: v.owner, Via: lanyard.ViaAPIKey, KeyID: v.id, Scopes: scopes}, nil
+	p.Owner, p.Via, p.KeyID, p.Scopes = v.owner, lanyard.ViaAPIKey, v.id, scopes
+	return nil
 }
 
 // sentence returns the scopes of a key that may be used now, or the error.
-func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c Call) ([]string, outcome, error) {
+func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c *Call) ([]string, outcome, error) {
 	switch {
 	case v.deleted:
 		s.note(ctx, ActionUsedAfterDelete, v, c)
