@@ -79,6 +79,9 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 		ID: t.id, Owner: old.Owner, Name: old.Name, Hint: t.hint(), Hash: hash[:], Scopes: old.Scopes,
 		CreatedAt: now, ExpiresAt: s.sameLife(old, now), RotatedFrom: old.ID,
 	}
+	if old.RotatedAt.IsZero() {
+		old.LifeEndsAt = old.ExpiresAt
+	}
 	if end := store.Instant(now.Add(grace)); old.ExpiresAt.IsZero() || end.Before(old.ExpiresAt) {
 		old.ExpiresAt = end
 	}
@@ -98,13 +101,17 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 	return Rotated{Key: fromRecord(next, now), Secret: t.secret(), OldExpiresAt: old.ExpiresAt}, nil
 }
 
-// sameLife is when a key made now expires if it lives as long as old, and no
-// longer than Options.MaxLife. It counts microseconds, because a time.Duration
+// sameLife is when a key made now expires if it lives as long as old would have
+// without being rotated, and no longer than Options.MaxLife. It counts microseconds, because a time.Duration
 // ends after 292 years.
 func (s *Service) sameLife(old store.APIKey, now time.Time) time.Time {
 	var end time.Time
-	if !old.ExpiresAt.IsZero() {
-		life := old.ExpiresAt.UnixMicro() - old.CreatedAt.UnixMicro()
+	ends := old.ExpiresAt
+	if !old.RotatedAt.IsZero() {
+		ends = old.LifeEndsAt
+	}
+	if !ends.IsZero() {
+		life := ends.UnixMicro() - old.CreatedAt.UnixMicro()
 		if end = time.UnixMicro(now.UnixMicro() + life).UTC(); end.After(lastInstant) {
 			end = lastInstant
 		}

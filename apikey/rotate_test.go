@@ -225,3 +225,39 @@ func TestRotateLongLives(t *testing.T) {
 		}
 	}
 }
+
+// A lost answer is mended by deleting the successor and rotating again: that
+// shortens no life.
+func TestRotateAgainKeepsTheLife(t *testing.T) {
+	t.Parallel()
+	const year = 365 * 24 * time.Hour
+	for name, life := range map[string]time.Duration{"for ever": 0, "a year": year} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, _, _ := newSigned(t)
+			r := apikey.CreateRequest{}
+			if life > 0 {
+				r.ExpiresAt = start.Add(life)
+			}
+			key, token := b.create(t, ana, r)
+			for range 3 {
+				b.clock.advance(time.Hour)
+				rotated, err := b.Rotate(t.Context(), ana, key.ID, apikey.RotateRequest{Grace: 48 * time.Hour})
+				if err != nil {
+					t.Fatalf("Rotate() = %v, want nil", err)
+				}
+				var want time.Time
+				if life > 0 {
+					want = b.clock.now().Add(life)
+				}
+				if !rotated.Key.ExpiresAt.Equal(want) || !rotated.OldExpiresAt.Equal(start.Add(49*time.Hour)) {
+					t.Errorf("Rotate() = a successor until %v, the old one until %v, want %v and %v",
+						rotated.Key.ExpiresAt, rotated.OldExpiresAt, want, start.Add(49*time.Hour))
+				}
+				b.wantGood(t, "the old key in its grace", token)
+				b.wantGood(t, "its successor", rotated.Secret.Reveal())
+				b.delete(t, rotated.Key.ID)
+			}
+		})
+	}
+}

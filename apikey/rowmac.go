@@ -24,11 +24,15 @@ func macParts(k store.APIKey) [][]byte {
 	for _, s := range slices.Sorted(slices.Values(k.Scopes)) {
 		scopes = appendPart(scopes, []byte(s))
 	}
-	return [][]byte{
+	parts := [][]byte{
 		[]byte(macPurpose),
 		[]byte(k.ID), []byte(k.Owner.Tenant), []byte(k.Owner.Subject), k.Hash, scopes,
 		timePart(k.CreatedAt), timePart(k.ExpiresAt), timePart(k.DeletedAt),
 	}
+	if !k.RotatedAt.IsZero() || !k.LifeEndsAt.IsZero() { // the life of a successor depends on it
+		parts = append(parts, timePart(k.RotatedAt), timePart(k.LifeEndsAt))
+	}
+	return parts
 }
 
 // sign sets the MAC of a row, where rows are signed.

@@ -59,6 +59,8 @@ func TestChangedRowsAreRefused(t *testing.T) {
 		"created_at":    func(k *store.APIKey) { k.CreatedAt = k.CreatedAt.Add(time.Microsecond) },
 		"later expiry":  func(k *store.APIKey) { k.ExpiresAt = k.ExpiresAt.Add(time.Microsecond) },
 		"no expiry":     func(k *store.APIKey) { k.ExpiresAt = time.Time{} },
+		"rotated_at":    func(k *store.APIKey) { k.RotatedAt = start },
+		"life_ends_at":  func(k *store.APIKey) { k.LifeEndsAt = start.AddDate(9, 0, 0) },
 		"no MAC":        func(k *store.APIKey) { k.MAC = nil },
 		"empty MAC":     func(k *store.APIKey) { k.MAC = []byte{} },
 		"short MAC":     func(k *store.APIKey) { k.MAC = k.MAC[:16] },
@@ -325,5 +327,31 @@ func TestCheck(t *testing.T) {
 	_ = b.memory.Close()
 	if err := b.Check(t.Context()); !errors.Is(err, lanyard.ErrUnavailable) {
 		t.Errorf("Check() on a closed store = %v, want ErrUnavailable", err)
+	}
+}
+
+// Of a rotated key also that is signed which a successor's life depends on.
+func TestChangedRowsOfRotatedKeysAreRefused(t *testing.T) {
+	t.Parallel()
+	b, _, log := newSigned(t)
+	key, token := b.create(t, ana, apikey.CreateRequest{ExpiresAt: start.Add(time.Hour)})
+	if _, err := b.Rotate(t.Context(), ana, key.ID, apikey.RotateRequest{Grace: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(*store.APIKey){
+		"rotated_at":    func(k *store.APIKey) { k.RotatedAt = k.RotatedAt.Add(time.Microsecond) },
+		"no rotation":   func(k *store.APIKey) { k.RotatedAt, k.LifeEndsAt = time.Time{}, time.Time{} },
+		"a longer life": func(k *store.APIKey) { k.LifeEndsAt = k.LifeEndsAt.Add(time.Microsecond) },
+		"no end":        func(k *store.APIKey) { k.LifeEndsAt = time.Time{} },
+	} {
+		log.Reset()
+		b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+			change(&row.Key)
+			return row, err
+		}
+		b.wantRefused(t, "a row with "+what, token)
+		if strings.Count(log.String(), alarm) != 1 {
+			t.Errorf("a row with %s logged %q, want one alarm", what, log)
+		}
 	}
 }

@@ -52,6 +52,7 @@ type APIKey struct {
 
 	RotatedFrom  string    // the id of the key this one replaces; "" = none
 	RotatedAt    time.Time // when another key took its place; zero = none did
+	LifeEndsAt   time.Time // of a rotated key: what ExpiresAt was before; zero = never
 	CreateToken  []byte    // unique for the owner where not empty
 	CreateDigest []byte    // what was asked for with CreateToken
 

@@ -76,7 +76,7 @@ type APIKeys interface {
 	// tombstone. A taken CreateToken is reported even at the limit.
 	CreateAPIKey(ctx context.Context, k APIKey, limit int, e lanyard.Event) error
 
-	// UpdateAPIKey sets Name, Scopes, ExpiresAt, RotatedAt and MAC of the live key with
+	// UpdateAPIKey sets Name, Scopes, ExpiresAt, RotatedAt, LifeEndsAt and MAC of the live key with
 	// k's owner and id whose version is k.Version, and writes the epoch. It
 	// returns ErrConflict when the version is another and ErrNotFound when
 	// there is no such live key.

@@ -71,6 +71,7 @@ func (k APIKey) Validate() error {
 	c.time("created_at", k.CreatedAt)
 	c.time("expires_at", k.ExpiresAt)
 	c.time("rotated_at", k.RotatedAt)
+	c.time("life_ends_at", k.LifeEndsAt)
 	c.time("deleted_at", k.DeletedAt)
 	return c.err
 }

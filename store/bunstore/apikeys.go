@@ -30,6 +30,7 @@ type apiKeyRow struct {
 	DeletedAt    instant            `bun:"deleted_at"`
 	RotatedFrom  *string            `bun:"rotated_from"`
 	RotatedAt    instant            `bun:"rotated_at"`
+	LifeEndsAt   instant            `bun:"life_ends_at"`
 	CreateToken  []byte             `bun:"create_token"`
 	CreateDigest []byte             `bun:"create_digest"`
 
@@ -60,7 +61,8 @@ func (r *apiKeyRow) toRecord() store.APIKey {
 		ID: r.ID, Owner: lanyard.Owner{Tenant: r.Tenant, Subject: r.Subject}, Version: r.Version,
 		Name: r.Name, Hint: r.Hint, Hash: r.Hash, MAC: r.MAC, Scopes: r.Scopes.value,
 		CreatedAt: r.CreatedAt.Time, ExpiresAt: r.ExpiresAt.Time, DeletedAt: r.DeletedAt.Time,
-		RotatedFrom: orEmpty(r.RotatedFrom), RotatedAt: r.RotatedAt.Time, CreateToken: r.CreateToken, CreateDigest: r.CreateDigest,
+		RotatedFrom: orEmpty(r.RotatedFrom), RotatedAt: r.RotatedAt.Time, LifeEndsAt: r.LifeEndsAt.Time,
+		CreateToken: r.CreateToken, CreateDigest: r.CreateDigest,
 		KeyUsage: store.KeyUsage{
 			FirstUsedAt: r.FirstUsedAt.Time, FirstUsedFrom: orEmpty(r.FirstUsedFrom),
 			LastUsedAt: r.LastUsedAt.Time, LastUsedFrom: orEmpty(r.LastUsedFrom),
@@ -73,7 +75,8 @@ func apiKeyFromRecord(k store.APIKey) *apiKeyRow {
 		ID: k.ID, Tenant: k.Owner.Tenant, Subject: k.Owner.Subject, Shard: store.Shard(k.Owner), Version: k.Version,
 		Name: k.Name, Hint: k.Hint, Hash: k.Hash, MAC: bytesOrNull(k.MAC), Scopes: document[[]string]{k.Scopes},
 		CreatedAt: instant{k.CreatedAt}, ExpiresAt: instant{k.ExpiresAt}, DeletedAt: instant{k.DeletedAt},
-		RotatedFrom: orNull(k.RotatedFrom), RotatedAt: instant{k.RotatedAt}, CreateToken: bytesOrNull(k.CreateToken), CreateDigest: bytesOrNull(k.CreateDigest),
+		RotatedFrom: orNull(k.RotatedFrom), RotatedAt: instant{k.RotatedAt}, LifeEndsAt: instant{k.LifeEndsAt},
+		CreateToken: bytesOrNull(k.CreateToken), CreateDigest: bytesOrNull(k.CreateDigest),
 	}
 }
 
@@ -277,7 +280,7 @@ func insertAPIKey(ctx context.Context, tx bun.Tx, k store.APIKey, limit int) err
 func updateAPIKey(ctx context.Context, tx bun.Tx, k store.APIKey) error {
 	row := apiKeyFromRecord(k)
 	row.Version = k.Version + 1
-	res, err := tx.NewUpdate().Model(row).Column("version", "name", "scopes", "expires_at", "rotated_at", "mac").
+	res, err := tx.NewUpdate().Model(row).Column("version", "name", "scopes", "expires_at", "rotated_at", "life_ends_at", "mac").
 		ApplyQueryBuilder(liveKey(k.Owner, k.ID)).Where("version = ?", k.Version).
 		Exec(ctx)
 	return swapped(ctx, res, err, selectLiveKey(tx, k))

@@ -11,7 +11,7 @@ import (
 // verifySQL is what one verification reads: one statement, so one snapshot.
 // The columns stand in the order in which lookup scans them.
 const verifySQL = `SELECT k.id, k.tenant, k.subject, k.version, k.name, k.hint, k.hash, k.mac, k.scopes,
-	k.created_at, k.expires_at, k.deleted_at, k.rotated_from, k.rotated_at, k.create_token, k.create_digest,
+	k.created_at, k.expires_at, k.deleted_at, k.rotated_from, k.rotated_at, k.life_ends_at, k.create_token, k.create_digest,
 	o.deactivated_at, e.epoch
 FROM lanyard_api_keys AS k
 JOIN lanyard_epochs AS e ON e.shard = k.shard
@@ -60,7 +60,7 @@ func lookup(row *sql.Row) (store.KeyLookup, error) {
 		epoch       int64
 	)
 	err := row.Scan(&k.ID, &k.Tenant, &k.Subject, &k.Version, &k.Name, &k.Hint, &k.Hash, &k.MAC, &k.Scopes,
-		&k.CreatedAt, &k.ExpiresAt, &k.DeletedAt, &k.RotatedFrom, &k.RotatedAt, &k.CreateToken, &k.CreateDigest,
+		&k.CreatedAt, &k.ExpiresAt, &k.DeletedAt, &k.RotatedFrom, &k.RotatedAt, &k.LifeEndsAt, &k.CreateToken, &k.CreateDigest,
 		&deactivated, &epoch)
 	return store.KeyLookup{
 		Key: k.toRecord(), Owner: store.OwnerState{DeactivatedAt: deactivated.Time}, Epoch: epoch,

@@ -238,7 +238,8 @@ func (s *Store) putNewKey(k store.APIKey) {
 func (s *Store) putUpdatedKey(old, k store.APIKey) {
 	s.touch(old.Owner)
 	old.Version++
-	old.Name, old.Scopes, old.ExpiresAt, old.RotatedAt, old.MAC = k.Name, k.Scopes, k.ExpiresAt, k.RotatedAt, k.MAC
+	old.Name, old.Scopes, old.ExpiresAt, old.MAC = k.Name, k.Scopes, k.ExpiresAt, k.MAC
+	old.RotatedAt, old.LifeEndsAt = k.RotatedAt, k.LifeEndsAt
 	s.keys[old.ID] = copyKey(old)
 }
 
@@ -267,6 +268,7 @@ func copyKey(k store.APIKey) store.APIKey {
 	k.CreatedAt = store.Instant(k.CreatedAt)
 	k.ExpiresAt = store.Instant(k.ExpiresAt)
 	k.RotatedAt = store.Instant(k.RotatedAt)
+	k.LifeEndsAt = store.Instant(k.LifeEndsAt)
 	k.DeletedAt = store.Instant(k.DeletedAt)
 	k.KeyUsage = store.KeyUsage{}
 	return k

@@ -264,7 +264,7 @@ var rotationTests = map[string]func(*testing.T, store.Store){
 	"RotateAPIKey": func(t *testing.T, st store.Store) {
 		w := populate(t, st, ana)
 		old := w.key
-		old.ExpiresAt, old.RotatedAt, old.MAC = at(500), at(400), []byte("shortened")
+		old.ExpiresAt, old.RotatedAt, old.LifeEndsAt, old.MAC = at(500), at(400), at(600), []byte("shortened")
 		next := newKey(ana, "next")
 		next.RotatedFrom = old.ID
 		ok(t, st.RotateAPIKey(t.Context(), old, next, 2, event(ana, "x")))

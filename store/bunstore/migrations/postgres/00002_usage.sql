@@ -4,8 +4,11 @@
 -- meanwhile waits, or is waited for, and never both.
 SELECT count(*) FROM (SELECT shard FROM lanyard_epochs ORDER BY shard FOR UPDATE) AS held;
 
--- When a key was rotated; NULL is never.
-ALTER TABLE lanyard_api_keys ADD COLUMN rotated_at bigint;
+-- When a key was rotated, and when it would have expired otherwise; NULL is
+-- never.
+ALTER TABLE lanyard_api_keys
+    ADD COLUMN rotated_at   bigint,
+    ADD COLUMN life_ends_at bigint;
 
 -- Beside the last use of a key its first, and the networks both came from;
 -- NULL is unknown. A library before this migration writes last_used_at alone:

@@ -8,7 +8,9 @@ ALTER TABLE lanyard_api_key_usage ADD COLUMN first_used_from TEXT;
 ALTER TABLE lanyard_api_key_usage ADD COLUMN last_used_from TEXT;
 ALTER TABLE lanyard_api_key_usage ADD COLUMN last_from_at INTEGER;
 
--- When a key was rotated; NULL is never.
+-- When a key was rotated, and when it would have expired otherwise; NULL is
+-- never.
 ALTER TABLE lanyard_api_keys ADD COLUMN rotated_at INTEGER;
+ALTER TABLE lanyard_api_keys ADD COLUMN life_ends_at INTEGER;
 
 INSERT INTO lanyard_schema (version, min_reader) VALUES (2, 1);
