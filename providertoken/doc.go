@@ -33,7 +33,8 @@
 //
 // Those of package lanyard, [*VerificationError], [ErrAmbiguous],
 // [ErrNotOffered], [ErrNeedsAttention], [ErrForeignOrigin], [ErrReadOnly],
-// [ErrMethod], [ErrRateLimited] and [ErrUnreachable].
+// [ErrMethod], [ErrRateLimited], [ErrAgentNotAllowed], [ErrUnreadable],
+// [ErrAnswerTooLarge] and [ErrUnreachable].
 //
 // # Concurrency
 //

@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/aichub/lanyard/internal/telemetry"
 )
 
 const scope = "github.com/aichub/lanyard/providertoken"
@@ -27,6 +29,7 @@ type metrics struct {
 	calls         metric.Int64Counter
 	duration      metric.Float64Histogram
 	verifications metric.Int64Counter
+	refusals      metric.Int64Counter
 }
 
 func newMetrics(mp metric.MeterProvider) (*metrics, error) {
@@ -40,7 +43,26 @@ func newMetrics(mp metric.MeterProvider) (*metrics, error) {
 		metric.WithDescription("How long platforms took to begin their answer."))
 	verifications, err3 := meter.Int64Counter("lanyard.provider.verifications",
 		metric.WithDescription("Verifications of connections, by provider and verdict."))
-	return &metrics{calls, duration, verifications}, errors.Join(err1, err2, err3)
+	refusals, err4 := meter.Int64Counter("lanyard.provider.refusals",
+		metric.WithDescription("Requests of clients that were not sent, by provider and reason."))
+	return &metrics{calls, duration, verifications, refusals}, errors.Join(err1, err2, err3, err4)
+}
+
+// refuse counts a request that was not sent.
+func (m *metrics) refuse(ctx context.Context, provider string, err error) {
+	reason := telemetry.Outcome(err)
+	for _, known := range []struct {
+		err  error
+		name string
+	}{
+		{ErrForeignOrigin, "foreign_origin"}, {ErrReadOnly, "read_only"}, {ErrMethod, "method"}, {ErrRateLimited, "rate_limited"},
+		{ErrNeedsAttention, "needs_attention"}, {ErrNotOffered, "not_offered"},
+	} {
+		if errors.Is(err, known.err) {
+			reason = known.name
+		}
+	}
+	m.refusals.Add(ctx, 1, metric.WithAttributes(providerKey.String(provider), telemetry.OutcomeKey.String(reason)))
 }
 
 func (m *metrics) call(ctx context.Context, provider string, res *http.Response, took time.Duration) {
