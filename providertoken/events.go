@@ -77,20 +77,24 @@ const hourly = "2006-01-02T15"
 // tell writes a fact into the history unless it is there, and reports whether it
 // did.
 func (s *Service) tell(ctx context.Context, e lanyard.Event) (bool, error) {
-	fact := e.Owner.Tenant + "\x00" + e.Owner.Subject + "\x00" + e.DedupeKey
-	if s.told.has(fact) {
+	if s.told.has(fact(e)) {
 		return false, nil
 	}
 	err := s.store.Append(ctx, e)
 	if err != nil && !errors.Is(err, lanyard.ErrExists) {
 		return false, err
 	}
-	s.told.add(fact)
+	s.told.add(fact(e))
 	if err != nil {
 		return false, nil //nolint:nilerr // somebody else told it
 	}
 	s.onEvent(ctx, e)
 	return true, nil
+}
+
+// fact names what an event tells, as the store's unique key does.
+func fact(e lanyard.Event) string {
+	return e.Owner.Tenant + "\x00" + e.Owner.Subject + "\x00" + e.DedupeKey
 }
 
 // record notes a request that went out: never its path, query or body. A store
