@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -30,6 +31,14 @@ type metrics struct {
 	duration      metric.Float64Histogram
 	verifications metric.Int64Counter
 	refusals      metric.Int64Counter
+
+	answers sync.Map // the attributes of an answer, by answer
+}
+
+// answer is what a call is counted by.
+type answer struct {
+	provider string
+	status   int
 }
 
 func newMetrics(mp metric.MeterProvider) (*metrics, error) {
@@ -45,7 +54,7 @@ func newMetrics(mp metric.MeterProvider) (*metrics, error) {
 		metric.WithDescription("Verifications of connections, by provider and verdict."))
 	refusals, err4 := meter.Int64Counter("lanyard.provider.refusals",
 		metric.WithDescription("Requests of clients that were not sent, by provider and reason."))
-	return &metrics{calls, duration, verifications, refusals}, errors.Join(err1, err2, err3, err4)
+	return &metrics{calls: calls, duration: duration, verifications: verifications, refusals: refusals}, errors.Join(err1, err2, err3, err4)
 }
 
 // refuse counts a request that was not sent.
@@ -66,13 +75,18 @@ func (m *metrics) refuse(ctx context.Context, provider string, err error) {
 }
 
 func (m *metrics) call(ctx context.Context, provider string, res *http.Response, took time.Duration) {
-	status := 0
+	a := answer{provider: provider}
 	if res != nil {
-		status = res.StatusCode
+		a.status = res.StatusCode
 	}
-	attrs := metric.WithAttributes(providerKey.String(provider), statusKey.Int(status))
-	m.calls.Add(ctx, 1, attrs)
-	m.duration.Record(ctx, took.Seconds(), attrs)
+	attrs, ok := m.answers.Load(a)
+	if !ok {
+		set := attribute.NewSet(providerKey.String(provider), statusKey.Int(a.status))
+		attrs, _ = m.answers.LoadOrStore(a, metric.WithAttributeSet(set))
+	}
+	by := attrs.(metric.MeasurementOption) //nolint:forcetypeassert // nothing else is stored
+	m.calls.Add(ctx, 1, by)
+	m.duration.Record(ctx, took.Seconds(), by)
 }
 
 func (m *metrics) verified(ctx context.Context, provider string, v Verdict) {
