@@ -268,7 +268,7 @@ func TestProxyForwards(t *testing.T) {
 			t.Fatalf("a call = %d %s %v, want the platform's answer", a.status, a.body, a.header)
 		}
 		seen, body := w.platform.last()
-		if seen.Method != "POST" || seen.RequestURI != "/api/projects/acme%2Fhub/issues?state=open&q=a+b" || body != `{"x":1}` {
+		if seen.Method != http.MethodPost || seen.RequestURI != "/api/projects/acme%2Fhub/issues?state=open&q=a+b" || body != `{"x":1}` {
 			t.Errorf("the platform saw %s %s %s", seen.Method, seen.RequestURI, body)
 		}
 		if user, secret, ok := seen.BasicAuth(); !ok || user != "ana@acme.example" || secret != agentsSecret || len(seen.Header.Values("Authorization")) != 1 {

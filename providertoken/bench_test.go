@@ -26,7 +26,7 @@ import (
 // BenchmarkClient is a request by a lent client on loopback, with the owner's key
 // cached, beside one by a client of the standard library that does the same.
 func BenchmarkClient(b *testing.B) {
-	platform := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	platform := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"id": 7}`)
 	})

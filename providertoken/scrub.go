@@ -45,13 +45,13 @@ func newScrubber(texts []string) *scrubber {
 	s.shortest = len(slices.MinFunc(s.spellings, byLength))
 	s.longest = len(slices.MaxFunc(s.spellings, byLength))
 	for i := range s.skip {
-		s.skip[i] = uint16(min(s.shortest-1, 1<<16-1)) //nolint:gosec // bounded
+		s.skip[i] = uint16(min(s.shortest-1, 1<<16-1))
 	}
 	for _, text := range s.spellings {
 		s.first[text[0]] = true
 		for end := 2; end <= s.shortest; end++ {
 			far := &s.skip[skipOf(text[end-2], text[end-1])]
-			*far = min(*far, uint16(min(s.shortest-end, 1<<16-1))) //nolint:gosec // bounded
+			*far = min(*far, uint16(min(s.shortest-end, 1<<16-1)))
 		}
 	}
 	return s
