@@ -516,13 +516,16 @@ func TestProxyRedirects(t *testing.T) {
 		{"/go", "https://user@" + host + "/api/x", "https://user@" + host + "/api/x"},
 		{"/go", "/api/go", "./go"}, // without an end
 	} {
-		before := w.platform.count()
-		a := w.do(w.request("POST", c.below+"?to="+url.QueryEscape(c.to), "body"))
-		if got := a.header.Get("Location"); a.status != 307 || got != c.want {
-			t.Errorf("a redirect to %s = %d %q, want %q", c.to, a.status, got, c.want)
-		}
-		if n := w.platform.count() - before; n != 1 {
-			t.Errorf("a redirect to %s made %d calls, want 1", c.to, n)
+		var a apiAnswer
+		for _, r := range []*http.Request{w.request("POST", c.below+"?to="+url.QueryEscape(c.to), "body"), w.request("GET", c.below+"?to="+url.QueryEscape(c.to), "")} {
+			before := w.platform.count()
+			a = w.do(r)
+			if got := a.header.Get("Location"); a.status != 307 || got != c.want {
+				t.Errorf("a redirect to %s = %d %q, want %q", c.to, a.status, got, c.want)
+			}
+			if n := w.platform.count() - before; n != 1 {
+				t.Errorf("a redirect to %s made %d calls, want 1", c.to, n)
+			}
 		}
 		// A client that follows it within the Proxy arrives there.
 		if led, err := url.Parse(a.header.Get("Location")); err == nil && strings.HasPrefix(c.want, "./") {

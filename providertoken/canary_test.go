@@ -270,7 +270,7 @@ func agentsLiveWith(t *testing.T, o *providertoken.Options, st store.Store, seal
 	ok(t, err)
 	keys, err := apikey.NewService(st, &apikey.Options{Prefix: "aic", Scopes: []string{httpadapter.ScopeUseProviderTokens}, Now: o.Now, Logger: o.Logger})
 	ok(t, err)
-	t.Cleanup(func() { _ = keys.Close(context.WithoutCancel(ctx)) })
+	defer func() { _ = keys.Close(ctx) }() // and with it, whatever it logs
 	key, err := keys.Create(ctx, ana, apikey.CreateRequest{Name: "agents", Scopes: []string{httpadapter.ScopeUseProviderTokens}})
 	ok(t, err)
 	proxy := httptest.NewUnstartedServer(httpadapter.Proxy(service, keys, &httpadapter.ProxyOptions{
@@ -283,7 +283,7 @@ func agentsLiveWith(t *testing.T, o *providertoken.Options, st store.Store, seal
 	}))
 	proxy.Config.ErrorLog = log.New(said, "", 0)
 	proxy.Start()
-	t.Cleanup(proxy.Close)
+	defer proxy.Close()
 	lent, err := service.Client(ctx, ana, providertoken.Ref{Provider: "acme-x"}, nil)
 	ok(t, err)
 	agents := map[string]*http.Client{proxy.URL + "/" + token.ID: {Transport: &http.Transport{DisableKeepAlives: true}}, token.Base: lent}
