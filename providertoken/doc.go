@@ -24,7 +24,8 @@
 // connection's own origins only, whatever it is asked for and wherever a
 // redirect leads, and dials no private address that the operator did not
 // allow. What was sealed for one owner, field and destination opens nowhere
-// else.
+// else. Where a platform's answer repeats the credential, who was lent a client
+// sees stars.
 //
 // A host that lends clients to code it does not trust still has to confine
 // that code: who shares the process can read its memory.
