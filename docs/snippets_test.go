@@ -222,6 +222,39 @@ var _ = func(ctx context.Context, keys *apikey.Service, st store.Store, logger *
 	}
 }
 
+var _ = func(ctx context.Context, mux *http.ServeMux, st store.Store, sealer *crypto.Sealer, logger *slog.Logger, audit func(context.Context, providertoken.Call)) error {
+	tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
+		Providers: catalog.All(),
+		Policy:    providertoken.Policy{RequireAgent: true, RequirePurpose: true},
+		Policies: map[string]providertoken.Policy{
+			"jira-cloud": {Agents: []string{"planner", "weekly-report"}},
+			"servicenow": {ReadOnly: true},
+		},
+		OnCall: func(ctx context.Context, c providertoken.Call) {
+			audit(ctx, c)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return mountAgents(ctx, mux, tokens, st, sealer, logger)
+}
+
+func mountAgents(ctx context.Context, mux *http.ServeMux, tokens *providertoken.Service, st store.Store, sealer *crypto.Sealer, logger *slog.Logger) error {
+	keys, err := apikey.NewService(st, &apikey.Options{
+		Prefix: "aic", Sealer: sealer,
+		Scopes: []string{"issues:read", httpadapter.ScopeUseProviderTokens},
+	})
+	if err != nil {
+		return err
+	}
+	httpadapter.Mount(mux, "/agents", httpadapter.Proxy(tokens, keys, nil))
+	if _, err := tokens.Sweep(ctx, st); err != nil {
+		logger.WarnContext(ctx, "provider tokens were not swept", slog.Any("error", err))
+	}
+	return nil
+}
+
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Store { return memory.New() })
 }

@@ -7,6 +7,7 @@
 //	})
 //	httpadapter.Mount(mux, "/account", h)
 //	mux.Handle("/api/", httpadapter.RequireKey(keys, nil)(hostAPI))
+//	httpadapter.Mount(mux, "/agents", httpadapter.Proxy(tokens, keys, nil))
 //
 // Every link is relative, so the handler never learns its prefix: Mount strips
 // it, or the host does.

@@ -78,10 +78,10 @@ func New(c Config) (*Handler, error) {
 	return h, nil
 }
 
-// Mount serves h below prefix, as "/account", with all methods. A ServeMux
-// refuses a pattern without a method beside a host's "GET /", so there is one
-// pattern a method.
-func Mount(mux *http.ServeMux, prefix string, h *Handler) {
+// Mount serves h, a [Handler] or a [Proxy], below prefix, as "/account", with all
+// methods. A ServeMux refuses a pattern without a method beside a host's "GET /",
+// so there is one pattern a method.
+func Mount(mux *http.ServeMux, prefix string, h http.Handler) {
 	prefix = "/" + strings.Trim(prefix, "/")
 	if prefix == "/" {
 		prefix = ""

@@ -43,7 +43,7 @@ func actions() []string {
 		apikey.ActionCreated, apikey.ActionRenamed, apikey.ActionRotated, apikey.ActionDeleted, apikey.ActionUsedAfterDelete,
 		apikey.ActionUsedAfterRotate, apikey.ActionRefusedNetwork, apikey.ActionImported, apikey.ActionLeaked, apikey.ActionExpiring,
 		providertoken.ActionCreated, providertoken.ActionUpdated, providertoken.ActionDeleted, providertoken.ActionVerified,
-		providertoken.ActionNeedsAttention, providertoken.ActionUsed,
+		providertoken.ActionNeedsAttention, providertoken.ActionUsed, providertoken.ActionCalled, providertoken.ActionExpiring,
 	}
 }
 

@@ -40,6 +40,12 @@ const (
 	codeTooManyRequests  = "too-many-requests"
 	codeUnavailable      = "unavailable"
 	codeInternal         = "internal-error"
+
+	// Of a Proxy.
+	codeNeedsAttention      = "needs-attention"
+	codeNotOffered          = "not-offered"
+	codePlatformUnreachable = "platform-unreachable"
+	codePlatformUnreadable  = "platform-unreadable"
 )
 
 // problemTypes gives each code its status and its title.
@@ -67,6 +73,11 @@ var problemTypes = map[string]struct {
 	codeTooManyRequests:  {http.StatusTooManyRequests, "Too many requests."},
 	codeUnavailable:      {http.StatusServiceUnavailable, "The service cannot answer now."},
 	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side."},
+
+	codeNeedsAttention:      {http.StatusConflict, "The platform rejects the credential; its owner has to renew it."},
+	codeNotOffered:          {http.StatusConflict, "The provider is not offered any more."},
+	codePlatformUnreachable: {http.StatusBadGateway, "The platform gave no answer."},
+	codePlatformUnreadable:  {http.StatusBadGateway, "The platform's answer cannot be passed on."},
 }
 
 // problem is one error answer, the same for the API and the page.

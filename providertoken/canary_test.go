@@ -7,9 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,8 +26,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/crypto/keyring"
+	"github.com/aichub/lanyard/httpadapter"
 	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/catalog"
 	"github.com/aichub/lanyard/providertoken/providertest"
@@ -138,6 +143,7 @@ func TestNoSecretAnywhere(t *testing.T) {
 	ok(t, err)
 
 	liveWith(t, w, service, st, said)
+	agentsLiveWith(t, &o, st, sealer, said)
 
 	for _, span := range spans.Ended() {
 		said.say(span.Name(), span.Status(), span.Attributes(), span.Events(), span.Links())
@@ -237,6 +243,89 @@ func liveWith(t *testing.T, w *world, service *providertoken.Service, st provide
 	note(service.Verify(ctx, ana, row.ID))
 	note(nil, service.Delete(ctx, ana, row.ID, 0))
 	note(nil, service.Check(ctx))
+}
+
+// agentsLiveWith calls by a Proxy and by clients, a platform that repeats the
+// credential in every answer, with hooks that panic and after the connection was
+// broken. What their own processes see and what a server logs is said, too.
+func agentsLiveWith(t *testing.T, o *providertoken.Options, st store.Store, sealer *crypto.Sealer, said *everything) {
+	t.Helper()
+	ctx := t.Context()
+	platform, err := providertest.NewServer(&answers{recorder{status: http.StatusFound, target: "/echo"}})
+	ok(t, err)
+	t.Cleanup(func() { _ = platform.Close(context.WithoutCancel(ctx)) })
+	mood := ""
+	o.Providers, o.Instances = append(o.Providers, acme("X-Key")), append(o.Instances, instance(platform))
+	o.OnCall = func(_ context.Context, c providertoken.Call) {
+		said.say(c)
+		if mood == "call" {
+			panic(anaSecret)
+		}
+	}
+	service, err := providertoken.NewService(st, sealer, o)
+	ok(t, err)
+	r := acmeRequest
+	r.ExpiresAt = o.Now().Add(40 * day)
+	token, err := service.Create(ctx, ana, r)
+	ok(t, err)
+	keys, err := apikey.NewService(st, &apikey.Options{Prefix: "aic", Scopes: []string{httpadapter.ScopeUseProviderTokens}, Now: o.Now, Logger: o.Logger})
+	ok(t, err)
+	defer func() { _ = keys.Close(ctx) }() // and with it, whatever it logs
+	key, err := keys.Create(ctx, ana, apikey.CreateRequest{Name: "agents", Scopes: []string{httpadapter.ScopeUseProviderTokens}})
+	ok(t, err)
+	proxy := httptest.NewUnstartedServer(httpadapter.Proxy(service, keys, &httpadapter.ProxyOptions{
+		Logger: o.Logger, Use: func(*http.Request, lanyard.Principal) providertoken.Use {
+			if mood == "use" {
+				panic(anaSecret)
+			}
+			return providertoken.Use{AgentID: "planner", Purpose: "report"}
+		},
+	}))
+	proxy.Config.ErrorLog = log.New(said, "", 0)
+	proxy.Start()
+	defer proxy.Close()
+	lent, err := service.Client(ctx, ana, providertoken.Ref{Provider: "acme-x"}, nil)
+	ok(t, err)
+	agents := map[string]*http.Client{proxy.URL + "/" + token.ID: {Transport: &http.Transport{DisableKeepAlives: true}}, token.Base: lent}
+	call := func() {
+		for base, c := range agents {
+			for _, path := range []string{"/echo", "/go", "/bomb", "/br", "/header", "/nothing?token=x", "/../x", "/%2e%2e/x"} {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, strings.NewReader("body"))
+				ok(t, err)
+				req.Header.Set("Authorization", "Bearer "+key.Secret.Reveal())
+				func() {
+					defer func() { // a hook's panic in the caller's own process is his
+						if fault := recover(); fault != nil && c != lent {
+							t.Errorf("the agent panicked: %v", fault)
+						}
+					}()
+					res, err := c.Do(req)
+					said.say(res, err)
+					if err == nil {
+						_, err = io.Copy(said, io.LimitReader(res.Body, 1<<20))
+						said.say(res.Header, res.Trailer, res.Body, res.Request.Method, err)
+						_ = res.Body.Close()
+					}
+				}()
+			}
+		}
+	}
+	for _, mood = range []string{"", "use", "call", ""} {
+		call()
+	}
+	for range 2 {
+		n, err := service.Sweep(ctx, st)
+		said.say(n, err)
+	}
+	row, err := st.ProviderToken(ctx, ana, token.ID)
+	ok(t, err)
+	broken := row.Secrets["key"]
+	broken.Version++
+	row.Secrets["key"] = broken
+	ok(t, st.UpdateProviderToken(ctx, row, lanyard.NewEvent(ctx, o.Now(), ana, "test", row.ID)))
+	call()
+	f, err := service.Forward(ctx, ana, token.ID, &providertoken.Use{AgentID: "planner"})
+	said.say(f, err)
 }
 
 // The errors and attributes that name what the caller typed in a place for ids

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,13 +19,6 @@ import (
 type Ref struct {
 	Provider string
 	Label    string // "" is enough where there is one
-}
-
-// Use says who uses a connection and why; it goes into the history.
-type Use struct {
-	AgentID  string // at most 100 characters
-	Purpose  string // at most 200 characters
-	ReadOnly bool   // only GET, HEAD and OPTIONS go out
 }
 
 const (
@@ -46,24 +38,30 @@ const (
 // Client returns an *http.Client that speaks for the owner at one provider and
 // that any SDK takes. It adds the credential itself, to requests for the
 // connection's own origins only; every other request fails with
-// ErrForeignOrigin before anything is dialled. What the caller set on the
-// credential's headers is dropped. A redirect to another origin is returned as
-// it is, not followed. A 401 makes the service ask the platform, and only that
-// answer marks the connection; then calls fail with ErrNeedsAttention. A call
-// waits for a place under the platform's rate limit as long as its context
-// lasts.
+// ErrForeignOrigin before anything is dialled. What the caller set to say who he
+// is, in a header or in the query, is dropped. A redirect to another origin is
+// returned as it is, not followed. A 401 is never tried again; it makes the
+// service ask the platform, and only that answer marks the connection; then
+// calls fail with ErrNeedsAttention. A call waits for a place under the
+// platform's rate limit as long as its context lasts, or fails at once with a
+// *RateLimitError where that ends before there is one.
 //
 // Who holds the client cannot read the credential from it: a response's
-// Request is the caller's own, an httptrace.ClientTrace hears nothing, and
-// TRACE and CONNECT fail with ErrMethod.
+// Request is the caller's own, an httptrace.ClientTrace hears nothing, TRACE and
+// CONNECT fail with ErrMethod, and where an answer repeats the credential, as it
+// is or as it is commonly encoded, stars stand in its place. An answer is
+// therefore whole and readable: ranges are not asked for, compression is undone
+// before it is passed on, and what is encoded all the same, or changes the
+// protocol, is ErrUnreadable. Set-Cookie and trailers stay behind. An answer
+// longer than Options.MaxAnswer breaks off with ErrAnswerTooLarge.
 //
 // The client ends when the connection is deleted or its owner deactivated,
 // within two seconds. It holds no cookie jar, and it is safe for concurrent
 // use. It must not be changed.
 //
 // Errors: *lanyard.NotConnectedError, ErrAmbiguous, ErrNotOffered,
-// ErrNeedsAttention, lanyard.ErrDeactivated, *lanyard.InputError for use. A nil
-// use names no agent.
+// ErrNeedsAttention, lanyard.ErrDeactivated, ErrAgentNotAllowed,
+// *lanyard.InputError for use. A nil use names no agent.
 func (s *Service) Client(ctx context.Context, owner lanyard.Owner, ref Ref, use *Use) (_ *http.Client, err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Client", s.providerAttr(ref.Provider)...)
 	defer end(&err)
@@ -83,13 +81,26 @@ func (s *Service) lend(ctx context.Context, owner lanyard.Owner, ref Ref, use *U
 	if err != nil {
 		return nil, err
 	}
+	return s.lease(ctx, row, cleaned)
+}
+
+// lease returns a lease of the connection for a use that the host's policy
+// allows, and notes it.
+func (s *Service) lease(ctx context.Context, row store.ProviderToken, use Use) (*lease, error) {
+	use, err := s.policies[row.ProviderID].allow(use)
+	if err != nil {
+		return nil, err
+	}
 	l := &lease{
-		service: s, owner: owner, id: row.ID, provider: ref.Provider, use: cleaned, looking: make(chan struct{}, 1),
+		service: s, owner: row.Owner, id: row.ID, provider: row.ProviderID, use: use, looking: make(chan struct{}, 1),
 	}
 	if _, err := l.current(ctx); err != nil {
 		return nil, err
 	}
-	return l, s.recordUse(ctx, row, cleaned, s.now())
+	if err := s.recordUse(ctx, row, use, s.now()); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // find returns the connection that ref names.
@@ -131,6 +142,7 @@ type lease struct {
 	id       string
 	provider string
 	use      Use
+	forwards bool // for somebody in another process: does not wait, and each call is in the history
 
 	looking chan struct{} // holds one token while somebody looks
 	mu      sync.Mutex
@@ -142,6 +154,7 @@ type sight struct {
 	row     store.ProviderToken
 	dest    destination
 	headers map[string]lanyard.Secret // the credential, by canonical name
+	scrub   func() *scrubber          // made when it is first needed
 	at      time.Time
 }
 
@@ -159,25 +172,14 @@ func (l *lease) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	if err := l.use.allows(req.Method); err != nil {
-		return nil, err
-	}
-	to, ok := originOf(req.URL)
-	if !ok {
-		return nil, ErrForeignOrigin
-	}
-	now, err := l.to(ctx, to)
+	now, line, err := l.admit(req)
 	if err != nil {
+		l.service.telemetry.refuse(ctx, l.provider, err)
 		return nil, err
 	}
-	line := l.service.line(l.id, now.dest.offer.def.Limits)
-	if err := line.wait(ctx); err != nil {
-		return nil, err
-	}
-	if now, err = l.to(ctx, to); err != nil { // the wait may have been long
-		return nil, err
-	}
+	start := time.Now()
 	res, err := l.service.send(now.dest.offer, now.outgoing(req, l.use.ReadOnly))
+	l.record(ctx, now, req, res, time.Since(start))
 	if err != nil {
 		return nil, err
 	}
@@ -186,22 +188,36 @@ func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 	if res.StatusCode == http.StatusUnauthorized && !now.dest.method.Lockout {
 		l.doubt(ctx, line, now)
 	}
+	if err := now.incoming(res, l.service.maxAnswer); err != nil {
+		_ = res.Body.Close()
+		return nil, err
+	}
 	return res, nil
 }
 
-// allows refuses the methods a client does not lend. They are told apart
-// without regard to case, because some servers do.
-func (u Use) allows(method string) error {
-	switch method = strings.ToUpper(method); method {
-	case "", http.MethodGet, http.MethodHead, http.MethodOptions:
-		return nil
-	case http.MethodTrace, http.MethodConnect:
-		return ErrMethod
+// admit returns what is known of the connection, and its line, for a request
+// that may go out.
+func (l *lease) admit(req *http.Request) (*sight, *line, error) {
+	if err := l.use.allows(req.Method); err != nil {
+		return nil, nil, err
 	}
-	if u.ReadOnly {
-		return ErrReadOnly
+	to, ok := originOf(req.URL)
+	if !ok {
+		return nil, nil, ErrForeignOrigin
 	}
-	return nil
+	now, err := l.to(req.Context(), to)
+	if err != nil {
+		return nil, nil, err
+	}
+	line := l.service.line(l.id, now.dest.offer.def.Limits)
+	waited, err := line.wait(req.Context(), !l.forwards)
+	if err != nil {
+		return nil, nil, err
+	}
+	if waited { // perhaps for long
+		now, err = l.to(req.Context(), to)
+	}
+	return now, line, err
 }
 
 // to returns what is known of the connection if a request may go to that
@@ -212,48 +228,6 @@ func (l *lease) to(ctx context.Context, to origin) (*sight, error) {
 		return nil, ErrForeignOrigin
 	}
 	return now, err
-}
-
-// outgoing returns the request that is sent: the caller's, with the credential
-// in the place of whatever headers say who calls.
-func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
-	out := req.WithContext(req.Context())
-	out.Host = "" // the URL's: another name would be another server
-	out.Header = make(http.Header, len(req.Header)+len(now.headers))
-	for name, values := range req.Header {
-		if !now.strips(name, readOnly) {
-			name = http.CanonicalHeaderKey(name)
-			out.Header[name] = append(out.Header[name], values...)
-		}
-	}
-	for name, value := range now.headers {
-		out.Header.Set(name, value.Reveal())
-	}
-	return out
-}
-
-// strips reports whether a caller's header stays behind. Names are compared as
-// net/http writes them, which may differ from how the caller did, and as CGI
-// (RFC 3875 section 4.1.18) and what came after it read them, where an
-// underscore is a hyphen.
-func (now *sight) strips(name string, readOnly bool) bool {
-	switch name = alike(name); name {
-	case "Authorization", "Cookie", "Proxy-Authorization":
-		return true
-	case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
-		return readOnly
-	}
-	for own := range now.headers {
-		if name == alike(own) {
-			return true
-		}
-	}
-	return false
-}
-
-// alike is the same for two names that a server may take for one.
-func alike(name string) string {
-	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
 // current returns what is known of the connection, read anew when that is
@@ -323,7 +297,7 @@ func (l *lease) look(ctx context.Context, now time.Time) (*sight, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sight{row: row, dest: d, headers: d.headers(row.Fields, secrets), at: now}, nil
+	return &sight{row: row, dest: d, headers: d.headers(row.Fields, secrets), scrub: d.scrubber(row.Fields, secrets), at: now}, nil
 }
 
 // used stores the time of last use, at most once a minute. A store that cannot
@@ -341,7 +315,7 @@ func (l *lease) used(ctx context.Context, line *line) {
 // his context lasts; the probe goes on without him, for it is not his alone.
 func (l *lease) doubt(ctx context.Context, line *line, seen *sight) {
 	s := l.service
-	if !line.due(&line.probedAt, s.now(), probeEvery) {
+	if !line.mayProbe(s.now()) {
 		return
 	}
 	asked := s.probes.DoChan(l.id, func() (_ any, err error) {

@@ -183,6 +183,7 @@ type recorder struct {
 
 type arrival struct {
 	path   string
+	query  string
 	host   string
 	header http.Header
 }
@@ -208,7 +209,7 @@ func (r *recorder) last() arrival {
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.Copy(io.Discard, req.Body)
 	r.mu.Lock()
-	r.seen = append(r.seen, arrival{req.URL.Path, req.Host, req.Header.Clone()})
+	r.seen = append(r.seen, arrival{req.URL.Path, req.URL.RawQuery, req.Host, req.Header.Clone()})
 	target := r.target
 	r.mu.Unlock()
 	switch req.URL.Path {

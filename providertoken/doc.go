@@ -25,6 +25,8 @@
 // redirect leads, and dials no private address that the operator did not
 // allow. What was sealed for one owner, field and destination opens nowhere
 // else. Another platform's token, pasted into the wrong form, is sent nowhere.
+// Where a platform's answer repeats the credential, who was lent a client sees
+// stars.
 //
 // A host that lends clients to code it does not trust still has to confine
 // that code: who shares the process can read its memory.
@@ -33,7 +35,8 @@
 //
 // Those of package lanyard, [*VerificationError], [*OtherPlatformError],
 // [ErrAmbiguous], [ErrNotOffered], [ErrNeedsAttention], [ErrForeignOrigin],
-// [ErrReadOnly], [ErrMethod], [ErrRateLimited] and [ErrUnreachable].
+// [ErrReadOnly], [ErrMethod], [ErrRateLimited], [ErrAgentNotAllowed],
+// [ErrUnreadable], [ErrAnswerTooLarge] and [ErrUnreachable].
 //
 // # Concurrency
 //

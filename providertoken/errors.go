@@ -3,6 +3,7 @@ package providertoken
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aichub/lanyard"
 )
@@ -51,9 +52,33 @@ var (
 	ErrUnreachable = fmt.Errorf("no answer from the platform: %w", lanyard.ErrUnavailable)
 
 	// ErrRateLimited says that a request would have to wait for the platform's
-	// rate limit longer than its context lasts. Nothing was sent.
+	// rate limit longer than its context lasts. Nothing was sent. What is
+	// returned is a *RateLimitError.
 	ErrRateLimited = errors.New("rate limit of the platform")
+
+	// ErrAgentNotAllowed says that the host's policy does not let this agent use
+	// the provider. It is a lanyard.ErrForbidden.
+	ErrAgentNotAllowed = fmt.Errorf("the agent may not use this provider: %w", lanyard.ErrForbidden)
+
+	// ErrUnreadable says that the platform's answer is encoded in a way in which
+	// nobody could see whether it repeats the credential, or changes the
+	// protocol. It is not passed on. The request was sent.
+	ErrUnreadable = errors.New("the platform's answer cannot be passed on")
+
+	// ErrAnswerTooLarge says that an answer is longer than Options.MaxAnswer. It
+	// comes from the body, after so many bytes.
+	ErrAnswerTooLarge = errors.New("the platform's answer is too large")
 )
+
+// RateLimitError is an [ErrRateLimited] that says how long it would be to a place
+// under the limit.
+type RateLimitError struct{ RetryAfter time.Duration }
+
+// Error implements error.
+func (e *RateLimitError) Error() string { return ErrRateLimited.Error() }
+
+// Unwrap returns ErrRateLimited.
+func (e *RateLimitError) Unwrap() error { return ErrRateLimited }
 
 // VerificationError says that a save was refused because the platform did not
 // prove the credential. Nothing was stored.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net"
+	"net/http"
 	"strings"
 )
 
@@ -18,3 +19,7 @@ func Reroute(s *Service, address string, roots *x509.CertPool) {
 		o.transport.TLSClientConfig.RootCAs, o.transport.TLSClientConfig.ServerName = roots, "localhost"
 	}
 }
+
+// SetTransport puts another way out under a provider, for tests that have no
+// network.
+func SetTransport(s *Service, provider string, t *http.Transport) { s.byID[provider].transport = t }

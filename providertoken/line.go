@@ -2,7 +2,7 @@ package providertoken
 
 import (
 	"context"
-	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -15,9 +15,9 @@ const maxLines = 10_000
 // line is what this process remembers of one connection beyond a client: its
 // rate limit, and when things were last done that must not be done often.
 type line struct {
-	limits []*rate.Limiter
-
 	mu       sync.Mutex
+	limits   []*rate.Limiter
+	places   []*rate.Reservation // of one place, one for each limit
 	usedAt   time.Time
 	probedAt time.Time
 }
@@ -51,6 +51,7 @@ func (l *line) limit(n int, span time.Duration) {
 	atOnce := max(1, n/5)
 	evenly := max(1, n-atOnce)
 	l.limits = append(l.limits, rate.NewLimiter(rate.Every(span/time.Duration(evenly)), atOnce))
+	l.places = append(l.places, nil)
 }
 
 func (s *Service) drop(id string) {
@@ -59,18 +60,71 @@ func (s *Service) drop(id string) {
 	delete(s.lines, id)
 }
 
-// wait takes a place under the platform's limits. It returns ErrRateLimited
-// when the caller's deadline is nearer than that place.
-func (l *line) wait(ctx context.Context) error {
-	for _, limit := range l.limits {
-		if err := limit.Wait(ctx); err != nil {
-			if ctx.Err() != nil {
-				return unavailable(ctx.Err())
-			}
-			return fmt.Errorf("%w", ErrRateLimited)
+// wait takes a place under the platform's limits and waits for it. It reports
+// whether it had to. Who is not patient, or whose deadline is nearer than the
+// place, gets a *RateLimitError at once, and the place is another's.
+func (l *line) wait(ctx context.Context, patient bool) (waited bool, err error) {
+	if len(l.limits) == 0 {
+		return false, nil
+	}
+	now := time.Now() // of its monotonic part
+	longest := time.Duration(0)
+	if patient {
+		longest = math.MaxInt64
+		if end, ends := ctx.Deadline(); ends {
+			longest = end.Sub(now)
 		}
 	}
-	return nil
+	far, err := l.place(now, longest)
+	if err != nil || far == 0 {
+		return false, err
+	}
+	timer := time.NewTimer(far)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done(): // the place stays empty
+		return true, unavailable(ctx.Err())
+	}
+}
+
+// place takes the next place and returns how far off it is; one that is further
+// than longest is not taken. Nobody else may take one in between: a reservation
+// that is given back when there is a later one is lost.
+func (l *line) place(now time.Time, longest time.Duration) (time.Duration, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.placed(now, longest)
+}
+
+func (l *line) placed(now time.Time, longest time.Duration) (far time.Duration, err error) {
+	for i, limit := range l.limits {
+		l.places[i] = limit.ReserveN(now, 1)
+		far = max(far, l.places[i].DelayFrom(now))
+	}
+	if far <= longest {
+		return far, nil
+	}
+	for _, p := range l.places {
+		p.CancelAt(now)
+	}
+	return 0, &RateLimitError{RetryAfter: far}
+}
+
+// mayProbe reports whether a 401 may make the service ask the platform now: at
+// most once a minute, and like every request under the platform's limits.
+func (l *line) mayProbe(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.probedAt.IsZero() && now.Sub(l.probedAt) < probeEvery {
+		return false
+	}
+	if _, err := l.placed(time.Now(), 0); err != nil {
+		return false // the next 401 asks
+	}
+	l.probedAt = now
+	return true
 }
 
 // due reports whether something was last done at least that long ago, and

@@ -55,6 +55,7 @@ type Instance struct {
 const (
 	defaultLimit         = 100
 	defaultVerifyTimeout = 8 * time.Second
+	defaultMaxAnswer     = 1 << 30
 )
 
 // Options configures a [Service].
@@ -73,9 +74,24 @@ type Options struct {
 	// negative leaves it to the caller's context.
 	VerifyTimeout time.Duration
 
+	// Policy holds for every use of a connection, and Policies besides for those
+	// to the provider of that id; that of a definition holds for its instances
+	// too. Defaults to asking for nothing.
+	Policy   Policy
+	Policies map[string]Policy
+
+	// MaxAnswer is how much of one answer a client passes on, in bytes, after
+	// decompression. Defaults to 1 GiB; negative means no limit.
+	MaxAnswer int64
+
 	// OnEvent hears every event after it was committed, at most once. It must
 	// not block. Defaults to nothing.
 	OnEvent func(context.Context, lanyard.Event)
+
+	// OnCall hears every request that went to a platform by a client or a
+	// Forwarder, when its answer begins. It must not block. Defaults to nothing;
+	// each call is a line of the log, too.
+	OnCall func(context.Context, Call)
 
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
@@ -99,6 +115,12 @@ func (o *Options) withDefaults() Options {
 	}
 	if opt.VerifyTimeout == 0 {
 		opt.VerifyTimeout = defaultVerifyTimeout
+	}
+	if opt.MaxAnswer == 0 {
+		opt.MaxAnswer = defaultMaxAnswer
+	}
+	if opt.OnCall == nil {
+		opt.OnCall = func(context.Context, Call) {}
 	}
 	if opt.OnEvent == nil {
 		opt.OnEvent = func(context.Context, lanyard.Event) {}

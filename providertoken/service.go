@@ -27,13 +27,17 @@ type Service struct {
 	byID          map[string]*offer
 	shapes        []otherShape
 	limit         int
-	verifyTimeout time.Duration // 0 or less: the caller's context alone
+	verifyTimeout time.Duration     // 0 or less: the caller's context alone
+	policies      map[string]Policy // by the id of the offer
+	maxAnswer     int64             // below 0 is any
 	onEvent       func(context.Context, lanyard.Event)
+	onCall        func(context.Context, Call)
 	clock         func() time.Time
 	logger        *slog.Logger
 	spans         telemetry.Spans
 	telemetry     *metrics
 
+	told   told // facts that the history has
 	probes singleflight.Group
 	mu     sync.Mutex
 	lines  map[string]*line // by connection id; see line
@@ -50,13 +54,18 @@ func NewService(st Store, sealer *crypto.Sealer, o *Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("providertoken: %w", err)
 	}
+	policies, err := makePolicies(offers, opt.Policy, opt.Policies)
+	if err != nil {
+		return nil, fmt.Errorf("providertoken: %w", err)
+	}
 	m, err := newMetrics(opt.MeterProvider)
 	if err != nil {
 		return nil, fmt.Errorf("providertoken: %w", err)
 	}
 	s := &Service{
 		store: st, sealer: sealer, offers: offers, byID: map[string]*offer{}, shapes: recognised(opt.Providers), limit: opt.Limit,
-		verifyTimeout: opt.VerifyTimeout, onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
+		verifyTimeout: opt.VerifyTimeout, policies: policies, maxAnswer: opt.MaxAnswer,
+		onEvent: opt.OnEvent, onCall: opt.OnCall, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope), telemetry: m, lines: map[string]*line{},
 	}
 	for _, offer := range offers {

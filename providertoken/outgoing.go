@@ -1,0 +1,105 @@
+package providertoken
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// outgoing returns the request that is sent: the caller's, with the credential
+// in the place of whatever else says who calls.
+func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
+	out := req.WithContext(req.Context())
+	out.Host = "" // the URL's: another name would be another server
+	out.Header = make(http.Header, len(req.Header)+len(now.headers)+1)
+	for name, values := range req.Header {
+		if !now.strips(name, readOnly) {
+			name = http.CanonicalHeaderKey(name)
+			out.Header[name] = append(out.Header[name], values...)
+		}
+	}
+	for name, value := range now.headers {
+		out.Header.Set(name, value.Reveal())
+	}
+	if query, found := withoutCredentials(req.URL.RawQuery); found {
+		u := *req.URL
+		u.RawQuery, u.ForceQuery = query, false
+		out.URL = &u
+	}
+	return out
+}
+
+// strips reports whether a caller's header stays behind. Names are compared as
+// net/http writes them, which may differ from how the caller did, and as CGI
+// (RFC 3875 section 4.1.18) and what came after it read them, where an
+// underscore is a hyphen.
+func (now *sight) strips(name string, readOnly bool) bool {
+	switch name = alike(name); name {
+	case "Authorization", "Cookie", "Cookie2", "Proxy-Authorization",
+		"Api-Key", "Apikey", "X-Api-Key", "X-Auth-Token", "Private-Token", "Job-Token": // whose headers they are elsewhere
+		return true
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings": // RFC 9110 section 7.6.1
+		return true
+	case "Accept-Encoding", "Range", "If-Range": // an answer has to be whole and readable; see scrubber
+		return true
+	case "Forwarded", "X-Real-Ip", "Remote-User", "X-Remote-User": // what a server may take for the word of its own front
+		return true
+	case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+		return readOnly
+	}
+	if strings.HasPrefix(name, "X-Forwarded-") {
+		return true
+	}
+	for own := range now.headers {
+		if name == alike(own) {
+			return true
+		}
+	}
+	for _, other := range now.dest.offer.methods {
+		for own := range other.headers {
+			if name == alike(own) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// alike is the same for two names that a server may take for one.
+func alike(name string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
+
+// credentialParameters are how a query may say who calls: RFC 6750 section 2.3,
+// GitLab's "REST API authentication", Jira's "os_username" and
+// "os_password" (Atlassian, "Basic authentication"), and what else is usual.
+var credentialParameters = map[string]bool{
+	"access_token": true, "oauth_token": true, "private_token": true, "job_token": true,
+	"os_username": true, "os_password": true, "os_authtype": true,
+	"api_key": true, "apikey": true, "api_token": true, "auth_token": true,
+}
+
+// withoutCredentials returns a query without the parameters that say who calls,
+// and whether there were any.
+func withoutCredentials(query string) (string, bool) {
+	if query == "" {
+		return query, false
+	}
+	var kept []string
+	found := false
+	for part := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(part, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if credentialParameters[strings.ToLower(name)] {
+			found = true
+			continue
+		}
+		kept = append(kept, part)
+	}
+	if !found {
+		return query, false
+	}
+	return strings.Join(kept, "&"), true
+}
