@@ -647,3 +647,31 @@ func TestContext(t *testing.T) {
 		wantCount(t, what+" for a context that had ended", calls, 0)
 	}
 }
+
+// A master key that was made anew under the name of another wraps nothing:
+// what it wrapped would be lost once the other is restored.
+func TestAnotherMasterKeyWrapsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	if _, err := b.MAC(t.Context(), []byte("row")); err != nil { // makes the system key
+		t.Fatal(err)
+	}
+	first := b.vault
+	b.vault = newVault(first.name)
+	anew := b.another(t, nil)
+	owner := place(lanyard.Owner{Tenant: "acme", Subject: "new"})
+	for range 2 {
+		_, err := anew.Seal(t.Context(), owner, lanyard.NewSecret(canary))
+		wantOnly(t, "Seal() under a master key made anew", err, crypto.ErrIntegrity)
+	}
+	if n := b.vault.wraps.Load(); n != 0 {
+		t.Errorf("%d keys were wrapped, want none", n)
+	}
+	first.fail(lanyard.ErrUnavailable)
+	b.vault = first
+	later := b.another(t, nil)
+	_, err := later.Seal(t.Context(), owner, lanyard.NewSecret(canary))
+	wantOnly(t, "Seal() while the key service is down", err, lanyard.ErrUnavailable)
+	first.heal()
+	seal(t, later, owner)
+}

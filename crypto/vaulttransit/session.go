@@ -241,10 +241,16 @@ func (s *session) keep() {
 
 // renew prolongs the lease of a token, and reports whether it is the better
 // for it: near the end of all its time there is little left to prolong.
-func (s *session) renew(g grant) bool {
+func (s *session) renew(g grant) (better bool) {
 	if !g.renewable {
 		return false
 	}
+	defer func() { // as in login
+		if recover() != nil {
+			s.logger.Error("renewing the Vault token panicked", slog.String("stack", string(debug.Stack())))
+			better = false
+		}
+	}()
 	ctx, cancel := s.begin()
 	defer cancel()
 	client := s.client()
