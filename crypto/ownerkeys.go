@@ -132,6 +132,9 @@ func (s *Sealer) unwrapRow(ctx context.Context, owner lanyard.Owner, row store.O
 	}
 	w := Wrapped{KeyVersion: row.KeyVersion, Ciphertext: row.Wrapped}
 	raw, err := service.unwrap(ctx, w, ownerKeyBinding(owner, row.ID))
+	if errors.Is(err, ErrIntegrity) || errors.Is(err, ErrUnknownKey) {
+		s.bound.Store(false) // perhaps it is not the key service it was: see proveSame
+	}
 	if err != nil {
 		return nil, fmt.Errorf("owner key %s: %w", row.ID, err)
 	}
