@@ -18,7 +18,11 @@ const (
 	// breakerCalls are under way at once, and no more.
 	breakerCalls = 32
 
-	// breakerWait is how long a call waits for one of them to end.
+	// breakerCall bounds one of them, however long its caller would wait.
+	breakerCall = 10 * time.Second
+
+	// breakerWait is how long a call waits in line while none of them is
+	// answered. A service that is slow and answers is worth waiting for.
 	breakerWait = time.Second
 
 	// breakerTries in a row without an answer, and the service is asked once
@@ -51,6 +55,7 @@ type breaker struct {
 	logger *slog.Logger // knows which service it is
 
 	mu       sync.Mutex
+	last     time.Time // when the service answered last
 	failures int       // in a row; the service rests from breakerTries on
 	next     time.Time // when the next call is let through while it rests
 }
@@ -69,6 +74,8 @@ func (b *breaker) do(ctx context.Context, proof bool, fn func(context.Context) e
 		return err
 	}
 	defer func() { <-b.slots }()
+	ctx, cancel := context.WithTimeout(ctx, breakerCall)
+	defer cancel()
 	if !proof && !b.admit() {
 		return errResting
 	}
@@ -78,6 +85,8 @@ func (b *breaker) do(ctx context.Context, proof bool, fn func(context.Context) e
 		switch {
 		case isAnswer(err):
 			b.answered(ctx)
+		case refusesItem(err):
+			// So says the service, or the plug-in without asking it.
 		case errors.Is(ctx.Err(), context.Canceled), ctx.Err() != nil && time.Since(began) < breakerPatience:
 			// It was the caller who had no time.
 		default:
@@ -94,7 +103,13 @@ func isAnswer(err error) bool {
 		return true
 	}
 	err = reduce(err)
-	return errors.Is(err, ErrDenied) || errors.Is(err, ErrUnbound) || !errors.Is(err, lanyard.ErrUnavailable)
+	return errors.Is(err, ErrDenied) || errors.Is(err, ErrUnbound)
+}
+
+// refusesItem reports whether err is about what was asked. It says nothing of
+// the service: a plug-in sees without asking that a row is garbage.
+func refusesItem(err error) bool {
+	return !errors.Is(reduce(err), lanyard.ErrUnavailable)
 }
 
 // enter waits for one of the calls under way to end, if they are too many.
@@ -104,16 +119,29 @@ func (b *breaker) enter(ctx context.Context) error {
 		return nil
 	default:
 	}
-	waited := time.NewTimer(breakerWait)
-	defer waited.Stop()
-	select {
-	case b.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return gaveUp(ctx.Err())
-	case <-waited.C:
-		return errResting
+	ctx, cancel := context.WithTimeout(ctx, breakerCall)
+	defer cancel()
+	look := time.NewTicker(breakerWait)
+	defer look.Stop()
+	for {
+		select {
+		case b.slots <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return gaveUp(ctx.Err())
+		case <-look.C:
+			if b.silent() {
+				return errResting
+			}
+		}
 	}
+}
+
+// silent reports whether the service has answered nobody for breakerWait.
+func (b *breaker) silent() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Since(b.last) >= breakerWait
 }
 
 func (b *breaker) resting() bool {
@@ -141,7 +169,7 @@ func (b *breaker) admit() bool {
 func (b *breaker) answered(ctx context.Context) {
 	b.mu.Lock()
 	rested := b.failures >= breakerTries
-	b.failures = 0
+	b.last, b.failures = time.Now(), 0
 	b.mu.Unlock()
 	if rested {
 		b.logger.InfoContext(ctx, "key service answers again")

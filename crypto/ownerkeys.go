@@ -73,12 +73,32 @@ func (s *Sealer) readKey(ctx context.Context, owner lanyard.Owner) (string, []by
 	return row.ID, raw, err
 }
 
+// proveSame sees to it, before this process has a first key wrapped, that the
+// key service opens what it wrapped before: a key that was made anew under the
+// old name would wrap what nobody can open once the old one is restored. The
+// system key is the witness, where there is one.
+func (s *Sealer) proveSame(ctx context.Context, owner lanyard.Owner) error {
+	if s.bound.Load() || owner == system {
+		return nil
+	}
+	_, raw, err := s.readKey(ctx, system)
+	clear(raw)
+	switch {
+	case err == nil, errors.Is(err, lanyard.ErrNotFound):
+		return nil
+	}
+	return fmt.Errorf("the key service does not open the system key: %w", err)
+}
+
 // createKey makes a key for an owner who had none a moment ago. Whoever comes
 // first has his key stored; all others take that one and use their own for nothing.
 func (s *Sealer) createKey(ctx context.Context, owner lanyard.Owner) (string, []byte, error) {
 	raw := make([]byte, KeySize)
 	_, _ = rand.Read(raw) // never fails: it ends the process instead
 	own := store.OwnerKey{ID: lanyard.NewID(), Owner: owner, Secrets: s.current.name, CreatedAt: s.now()}
+	if err := s.proveSame(ctx, owner); err != nil {
+		return "", nil, err
+	}
 	wrapped, err := s.current.wrapProven(ctx, raw, ownerKeyBinding(owner, own.ID))
 	if err == nil && !s.bound.Load() {
 		err = s.proveBound(ctx, owner, wrapped)
@@ -112,6 +132,9 @@ func (s *Sealer) unwrapRow(ctx context.Context, owner lanyard.Owner, row store.O
 	}
 	w := Wrapped{KeyVersion: row.KeyVersion, Ciphertext: row.Wrapped}
 	raw, err := service.unwrap(ctx, w, ownerKeyBinding(owner, row.ID))
+	if errors.Is(err, ErrIntegrity) || errors.Is(err, ErrUnknownKey) {
+		s.bound.Store(false) // perhaps it is not the key service it was: see proveSame
+	}
 	if err != nil {
 		return nil, fmt.Errorf("owner key %s: %w", row.ID, err)
 	}

@@ -647,3 +647,46 @@ func TestContext(t *testing.T) {
 		wantCount(t, what+" for a context that had ended", calls, 0)
 	}
 }
+
+// A master key that was made anew under the name of another wraps nothing:
+// what it wrapped would be lost once the other is restored.
+func TestAnotherMasterKeyWrapsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	if _, err := b.MAC(t.Context(), []byte("row")); err != nil { // makes the system key
+		t.Fatal(err)
+	}
+	first := b.vault
+	b.vault = newVault(first.name)
+	anew := b.another(t, nil)
+	owner := place(lanyard.Owner{Tenant: "acme", Subject: "new"})
+	for range 2 {
+		_, err := anew.Seal(t.Context(), owner, lanyard.NewSecret(canary))
+		wantOnly(t, "Seal() under a master key made anew", err, crypto.ErrIntegrity)
+	}
+	if n := b.vault.wraps.Load(); n != 0 {
+		t.Errorf("%d keys were wrapped, want none", n)
+	}
+
+	// A process that was at work then learns of it with the first key that does
+	// not open.
+	known := place(lanyard.Owner{Tenant: "acme", Subject: "known"})
+	b.vault = first
+	sealed := seal(t, b.another(t, nil), known)
+	running := b.another(t, nil)
+	seal(t, running, place(lanyard.Owner{Tenant: "acme", Subject: "before"}))
+	aead := first.aead
+	first.aead = newVault("").aead
+	wantRefused(t, "under a master key made anew", running, known, sealed.Envelope, crypto.ErrIntegrity)
+	_, err := running.Seal(t.Context(), owner, lanyard.NewSecret(canary))
+	wantOnly(t, "Seal() of a process that has learned of it", err, crypto.ErrIntegrity)
+	first.aead = aead
+
+	first.fail(lanyard.ErrUnavailable)
+	b.vault = first
+	later := b.another(t, nil)
+	_, err = later.Seal(t.Context(), owner, lanyard.NewSecret(canary))
+	wantOnly(t, "Seal() while the key service is down", err, lanyard.ErrUnavailable)
+	first.heal()
+	seal(t, later, owner)
+}

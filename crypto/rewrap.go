@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -27,6 +28,10 @@ const (
 	// rewrapGivesUp after that many answers in a row that a key service is
 	// unavailable: it is down, and the others would only wait for it.
 	rewrapGivesUp = 3
+
+	// rewrapPauses of breakerRest each, and a key service that still answers
+	// nothing ends the run.
+	rewrapPauses = 5
 )
 
 // RewrapOptions configures [Sealer.Rewrap]. The zero value begins at the
@@ -151,7 +156,7 @@ func (r *rewrapping) run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read owner keys: %w", err)
 		}
-		err = r.tally(rows, r.batch(ctx, rows))
+		err = r.tally(rows, r.patiently(ctx, rows))
 		r.report.Done = err == nil && len(rows) < rewrapBatch
 		if r.options.Progress != nil {
 			r.options.Progress(r.report)
@@ -184,6 +189,51 @@ func (r *rewrapping) begin(ctx context.Context) error {
 	}
 	r.report.KeyVersion = w.KeyVersion
 	return err
+}
+
+// patiently looks at each row, and again at those that a key service left
+// without an answer, after a pause: it may limit how often it is asked, or a
+// line may have been cut. It gives up when rewrapPauses brought nothing.
+func (r *rewrapping) patiently(ctx context.Context, rows []store.OwnerKey) []rewrapStep {
+	steps := r.batch(ctx, rows)
+	for pauses := 0; r.broken.Load() && pauses < rewrapPauses && r.pause(ctx, steps); pauses++ {
+		var open []store.OwnerKey
+		var places []int
+		for i, s := range steps {
+			if s.outcome == rewrapUntried || s.unavailable() {
+				open, places = append(open, rows[i]), append(places, i)
+			}
+		}
+		r.broken.Store(false)
+		r.silent.Store(0)
+		for n, s := range r.batch(ctx, open) {
+			if s.outcome != rewrapUntried && !s.unavailable() {
+				pauses = 0
+			}
+			if s.outcome != rewrapUntried {
+				steps[places[n]] = s
+			}
+		}
+	}
+	return steps
+}
+
+// pause waits before rows are looked at again, and reports whether that makes
+// sense: not where the run has to end for another reason.
+func (r *rewrapping) pause(ctx context.Context, steps []rewrapStep) bool {
+	for _, s := range steps {
+		if s.outcome == rewrapStopped || errors.Is(s.err, ErrDenied) {
+			return false
+		}
+	}
+	pause := time.NewTimer(breakerRest)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // batch looks at each row, several at once. What it did not get to is left

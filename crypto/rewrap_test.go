@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
@@ -1052,4 +1053,63 @@ func TestRewrapSpan(t *testing.T) {
 	if got := ended(t, spans); !slices.Equal(got, want) {
 		t.Errorf("spans = %q, want %q", got, want)
 	}
+}
+
+// A key service that limits how often it is asked slows a run down and does not
+// end it.
+func TestRewrapWaitsForABusyKeyService(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		secrets, st := newVersioned("vault"), memory.New()
+		s := newSealer(t, secrets, st, nil)
+		w := populate(t, st, s, 250)
+		secrets.rotate()
+		began, asked := time.Now(), new(atomic.Int64)
+		secrets.onUnwrap = func(_ context.Context, key []byte, err error) ([]byte, error) {
+			if asked.Add(1) > 50*(1+int64(time.Since(began).Seconds())) {
+				return nil, &crypto.BusyError{RetryAfter: time.Second}
+			}
+			return key, err
+		}
+		report := w.rewrap(t, s, nil)
+		secrets.onUnwrap = nil
+		wantCounts(t, "under a limit", report, "of 251: 251 rewrapped, 0 current, 0 raced, 0 failed, 0 remain; done true")
+		w.wantSound(t, secrets, nil)
+	})
+}
+
+// One request of many that got no answer ends nothing.
+func TestRewrapAsksAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		secrets, st := &serverSide{versioned: newVersioned("vault")}, memory.New()
+		s := newSealer(t, secrets, st, nil)
+		w := populate(t, st, s, 150)
+		secrets.rotate()
+		var lost atomic.Bool
+		secrets.onRewrap = func(_ []crypto.RewrapItem, a []crypto.RewrapResult) []crypto.RewrapResult {
+			if !lost.Swap(true) {
+				return each(a, func(r *crypto.RewrapResult) { *r = crypto.RewrapResult{Err: lanyard.ErrUnavailable} })
+			}
+			return a
+		}
+		report := w.rewrap(t, s, nil)
+		wantCounts(t, "after a lost request", report, "of 151: 151 rewrapped, 0 current, 0 raced, 0 failed, 0 remain; done true")
+		w.wantSound(t, secrets, nil)
+	})
+}
+
+// A row that the store does not take keeps no other up.
+func TestRewrapPassesOverARowTheStoreRefuses(t *testing.T) {
+	t.Parallel()
+	secrets, st := newVersioned("vault"), memory.New()
+	s := newSealer(t, secrets, st, nil)
+	w := populate(t, st, s, 20)
+	secrets.rotate()
+	w.upkeep.onWrite = func(_ context.Context, k *store.OwnerKey) error {
+		if k.Owner == w.owners[3] {
+			return fmt.Errorf("store: %w", &lanyard.InputError{Field: "created_at", Code: lanyard.CodeInvalid, Message: "out of range"})
+		}
+		return nil
+	}
+	report := w.rewrap(t, s, nil)
+	wantCounts(t, "with a row that is refused", report, "of 21: 20 rewrapped, 0 current, 0 raced, 1 failed, 1 remain; done true")
 }

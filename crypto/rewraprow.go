@@ -134,7 +134,10 @@ func (r *rewrapping) write(ctx context.Context, row store.OwnerKey, w Wrapped) (
 	next := row
 	next.Secrets, next.KeyVersion, next.Wrapped = r.current.name, w.KeyVersion, w.Ciphertext
 	err := r.store.RewrapOwnerKey(ctx, next)
+	var input *lanyard.InputError
 	switch {
+	case errors.As(err, &input): // the store does not take this row, and it alone
+		return failedStep(ctx, row, fmt.Errorf("write owner key %s: %w", row.ID, err)), false
 	case errors.Is(err, lanyard.ErrConflict):
 		return rewrapStep{}, true
 	case errors.Is(err, lanyard.ErrNotFound): // erased

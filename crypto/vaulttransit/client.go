@@ -104,6 +104,9 @@ type capped struct{ next http.RoundTripper }
 
 func (c capped) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := c.next.RoundTrip(r)
+	if after, ok := r.Context().Value(busyKey{}).(*time.Duration); ok && resp != nil {
+		*after = retryAfter(resp.StatusCode, resp.Header, time.Now())
+	}
 	if resp != nil && resp.Body != nil {
 		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
 	}
@@ -175,6 +178,10 @@ func (t *Transit) ask(ctx context.Context, token, operation string, items []item
 	}
 	return decodeAnswer(resp.StatusCode, raw, len(items))
 }
+
+// busyKey is for a login in the context, whose errors hold no headers: a
+// *time.Duration that takes what retryAfter says of the last answer.
+type busyKey struct{}
 
 // retryAfter returns how long a server that is busy wants to be left alone, 0
 // where it does not say. The header holds seconds or a date, RFC 9110 section

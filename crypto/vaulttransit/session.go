@@ -25,6 +25,10 @@ const (
 	// retryEvery is how long the renewal waits after an outage.
 	retryEvery = 5 * time.Second
 
+	// longestBusy bounds for how long no login is tried because the server asks
+	// for that.
+	longestBusy = 5 * time.Second
+
 	// longestLease is as good as none, and can be added to a time.
 	longestLease = 10 * 365 * 24 * time.Hour
 )
@@ -61,6 +65,7 @@ type session struct {
 	replaced time.Time // when a token was last had in place of a refused one
 	refusals int       // of logins, in a row
 	paused   time.Time // no login before that
+	busy     time.Time // nor before that: the server asked for it
 }
 
 // grant is a token and for how long it is one.
@@ -118,6 +123,8 @@ func (s *session) look(refused int) (grant, *attempt, error) {
 		return s.current, nil, nil
 	case s.pending != nil:
 		return grant{}, s.pending, nil
+	case now.Before(s.busy):
+		return grant{}, nil, fmt.Errorf("log in: %w", &crypto.BusyError{RetryAfter: s.busy.Sub(now)})
 	case now.Before(s.paused), refused > 0 && !s.replaced.IsZero() && now.Sub(s.replaced) < replaceEvery:
 		return grant{}, nil, crypto.ErrDenied
 	}
@@ -149,9 +156,14 @@ func (s *session) login() (secret *api.Secret, err error) {
 	}()
 	ctx, cancel := s.begin()
 	defer cancel()
-	secret, err = s.auth(ctx, s.client())
+	var after time.Duration
+	secret, err = s.auth(context.WithValue(ctx, busyKey{}, &after), s.client())
 	if err != nil {
-		return nil, reduceLogin(ctx, err)
+		refused := reduceLogin(ctx, err)
+		if after > 0 && errors.Is(refused, lanyard.ErrUnavailable) {
+			refused.why = &crypto.BusyError{RetryAfter: after}
+		}
+		return nil, refused
 	}
 	if secret == nil || secret.Auth == nil || secret.Auth.ClientToken == "" || secret.Auth.LeaseDuration < 0 {
 		return nil, fmt.Errorf("the answer to a login holds no token: %w", lanyard.ErrUnavailable)
@@ -196,6 +208,9 @@ func (s *session) finish(a *attempt, asked time.Time, secret *api.Secret, err er
 // pause sees to it that a login that was refused is not repeated too often.
 // The lock is held.
 func (s *session) pause(err error) {
+	if busy := new(crypto.BusyError); errors.As(err, &busy) {
+		s.busy = time.Now().Add(min(busy.RetryAfter, longestBusy))
+	}
 	if !errors.Is(err, crypto.ErrDenied) {
 		return
 	}
@@ -241,10 +256,16 @@ func (s *session) keep() {
 
 // renew prolongs the lease of a token, and reports whether it is the better
 // for it: near the end of all its time there is little left to prolong.
-func (s *session) renew(g grant) bool {
+func (s *session) renew(g grant) (better bool) {
 	if !g.renewable {
 		return false
 	}
+	defer func() { // as in login
+		if recover() != nil {
+			s.logger.Error("renewing the Vault token panicked", slog.String("stack", string(debug.Stack())))
+			better = false
+		}
+	}()
 	ctx, cancel := s.begin()
 	defer cancel()
 	client := s.client()

@@ -521,3 +521,40 @@ func TestLoginAnswers(t *testing.T) {
 		}
 	})
 }
+
+// A server that is busy is not asked to let somebody in again before it wants
+// to be, within reason.
+func TestBusyLogin(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newAuthority()
+		a.onLogin = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			fails(w, http.StatusTooManyRequests)
+		}
+		secrets := a.transit(t, approle(), nil)
+		for range 40 {
+			use(t, "of a busy server", secrets, lanyard.ErrUnavailable)
+			<-time.After(100 * time.Millisecond)
+		}
+		wantCounts(t, "in 4 s", a, 1, 0, 0)
+		a.change(func(a *authority) { a.onLogin = nil })
+		<-time.After(time.Second)
+		use(t, "of one that was busy", secrets, nil)
+	})
+}
+
+// A transport of the host that panics takes neither the host down nor the
+// login with it.
+func TestRenewalPanics(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		a := newAuthority()
+		a.onRenewal = func(http.ResponseWriter, *http.Request) { panic("a transport of the host") }
+		var log bytes.Buffer
+		secrets := a.transit(t, approle(), &vaulttransit.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		use(t, "before the renewal", secrets, nil)
+		useFor(t, "while renewals panic", secrets, 3*time.Minute)
+		if text := log.String(); !strings.Contains(text, "renewing the Vault token panicked") || strings.Contains(text, "CANARY") {
+			t.Errorf("the log says %q", text)
+		}
+	})
+}

@@ -193,4 +193,6 @@ func TestKeyMadeAnew(t *testing.T) {
 	e.wantError(t, "Check() with a key made anew", later.Check(t.Context()), crypto.ErrIntegrity, nil)
 	_, err = later.Open(t.Context(), place, sealed.Envelope)
 	e.wantError(t, "Open() with a key made anew", err, crypto.ErrIntegrity, nil)
+	_, err = newSealer(t, e.transit(t, "lanyard"), st).Seal(t.Context(), binding("new"), lanyard.NewSecret("hunter2"))
+	e.wantError(t, "Seal() for a new owner with a key made anew", err, crypto.ErrIntegrity, nil)
 }
