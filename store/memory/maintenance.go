@@ -155,6 +155,7 @@ func (s *Store) AllOwnerKeys(ctx context.Context, after string, limit int) ([]st
 
 // RewrapOwnerKey implements [store.Maintenance].
 func (s *Store) RewrapOwnerKey(ctx context.Context, k store.OwnerKey) error {
+	k.CreatedAt = time.Time{} // it is not written, so it is not looked at
 	unlock, err := s.lock(ctx, k.Validate())
 	if err != nil {
 		return err

@@ -172,6 +172,9 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 		if string(got.Wrapped) != "new" {
 			t.Error("a rewrapped key changed with its caller's")
 		}
+		odd := k
+		odd.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+		is(t, "RewrapOwnerKey of a key whose other columns are odd", st.RewrapOwnerKey(t.Context(), odd), nil)
 		k.ID = "gone"
 		is(t, "RewrapOwnerKey of a key that was replaced", st.RewrapOwnerKey(t.Context(), k), lanyard.ErrNotFound)
 	},
