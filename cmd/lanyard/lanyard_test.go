@@ -209,7 +209,7 @@ func TestCalledTheWrongWay(t *testing.T) {
 func TestNothingIsMadeByAccident(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	db, keys := filepath.Join(dir, "host=x password=canary"), filepath.Join(dir, "keys")
+	db, keys := filepath.Join(dir, "canary"), filepath.Join(dir, "keys")
 	for _, args := range [][]string{
 		{"doctor", "-database", db}, {"keys", "show", "-database", db, "x"}, {"purge", "-database", db, "-events", "1d"},
 		{"rewrap", "-database", db, "-keyring", keys}, {"keyring", "list", "-keyring", keys}, {"keyring", "rotate", "-keyring", keys},
@@ -220,6 +220,37 @@ func TestNothingIsMadeByAccident(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
 		t.Errorf("the directory holds %v, %v, want nothing", files, err)
+	}
+}
+
+// What is meant for PostgreSQL makes no file, and no password of it is said; nor
+// is a key that somebody pasted where its id belongs.
+func TestNothingPastedIsSaid(t *testing.T) {
+	t.Chdir(t.TempDir()) // where a file would be made
+	for _, database := range []string{
+		"postgresq://u:canary@127.0.0.1:1/x", "http://u:canary@127.0.0.1/x", "u:canary@127.0.0.1", "u:canary@127.0.0.1/x", "/nowhere/canary/db",
+		"./x password=canary", "127.0.0.1 PASSWORD = canary", "host=127.0.0.1 port=1 user=u password=canary", " password=canary host=127.0.0.1 port=1",
+		"postgres://u:canary@127.0.0.1:1/x", "postgres://u:canary@127.0.0.1:port/x", "host=127.0.0.1 port=canary",
+	} {
+		for _, args := range [][]string{
+			{"migrate", "-database", database}, {"doctor", "-database", database}, {"doctor", "-json", "-database", database},
+			{"keys", "show", "-database", database, "x"}, {"-database", database, "migrate"}, {database}, {"migrate", database}, {"migrate", "-database", database, "x"},
+		} {
+			if got := call(t, args...); got.code == exitOK || strings.Contains(got.out+got.err, "canary") {
+				t.Errorf("%q ended with %d and says %s%s", args, got.code, got.out, got.err)
+			}
+		}
+	}
+	if files, err := os.ReadDir("."); err != nil || len(files) != 0 {
+		t.Errorf("the directory holds %v, %v, want nothing", files, err)
+	}
+	call(t, "migrate", "-database", "a=b.db").want(t, "migrate of pairs that PostgreSQL does not have", exitProblem)
+	call(t, "migrate", "-database", "lanyard.db").want(t, "migrate", exitOK)
+	for _, args := range [][]string{{"keys", "show"}, {"keys", "delete"}} {
+		got := call(t, append(args, "-database", "lanyard.db", "aic_canary_of_a_whole_key")...).want(t, fmt.Sprint(args), exitProblem, "after its prefix")
+		if strings.Contains(got.out+got.err, "canary") {
+			t.Errorf("%q says %s%s", args, got.out, got.err)
+		}
 	}
 }
 

@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -92,7 +91,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		case slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]):
 			return flag.ErrHelp
 		}
-		return usagef("there is no such command: %s", strings.Join(args[:min(2, len(args))], " "))
+		return usagef("there is no such command") // nor is it repeated: it may be a database, with a password
 	}
 	j := &job{stdout: stdout, stderr: stderr, now: time.Now}
 	flags := flag.NewFlagSet("lanyard "+c.name, flag.ContinueOnError)
