@@ -228,6 +228,9 @@ type Maintenance interface {
 	// page.
 	ExpiringAPIKeys(ctx context.Context, from, to time.Time, after string, limit int) ([]APIKey, error)
 
+	// AllAPIKeys returns a page of all live keys. KeyUsage is not filled.
+	AllAPIKeys(ctx context.Context, after string, limit int) ([]APIKey, error)
+
 	// UnsignedAPIKeys returns a page of the live keys without a MAC.
 	UnsignedAPIKeys(ctx context.Context, after string, limit int) ([]APIKey, error)
 

@@ -128,6 +128,14 @@ func (s *Store) ExpiringAPIKeys(ctx context.Context, from, to time.Time, after s
 	return apiKeysToRecords(rows), err
 }
 
+// AllAPIKeys implements [store.Maintenance].
+func (s *Store) AllAPIKeys(ctx context.Context, after string, limit int) ([]store.APIKey, error) {
+	rows, err := page[apiKeyRow](ctx, s, "AllAPIKeys", after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("deleted_at IS NULL")
+	})
+	return apiKeysToRecords(rows), err
+}
+
 // UnsignedAPIKeys implements [store.Maintenance].
 func (s *Store) UnsignedAPIKeys(ctx context.Context, after string, limit int) ([]store.APIKey, error) {
 	rows, err := page[apiKeyRow](ctx, s, "UnsignedAPIKeys", after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {

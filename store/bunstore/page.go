@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/uptrace/bun"
+
+	"github.com/aichub/lanyard/store"
 )
 
 // damagedBatch is how many rows Damaged reads at once.
@@ -62,11 +64,17 @@ type pageRow[Row any] interface {
 	sound() bool
 }
 
-func (r *apiKeyRow) id() string   { return r.ID }
-func (r *apiKeyRow) sound() bool  { return r.toRecord().Validate() == nil }
-func (r *ownerKeyRow) id() string { return r.ID }
+func (r *apiKeyRow) id() string        { return r.ID }
+func (r *ownerKeyRow) id() string      { return r.ID }
+func (r *providerTokenRow) id() string { return r.ID }
 
-func (r *providerTokenRow) id() string  { return r.ID }
+// sound holds the shard against the owner as well: by another one, nobody would
+// hear of a change of the key.
+func (r *apiKeyRow) sound() bool {
+	k := r.toRecord()
+	return k.Validate() == nil && r.Shard == store.Shard(k.Owner)
+}
+
 func (r *providerTokenRow) sound() bool { return r.toRecord().Validate() == nil }
 
 // sound asks for no more than a name: what else is wrong with an owner key shows

@@ -59,7 +59,7 @@ func TestDamagedRows(t *testing.T) {
 	exec(`UPDATE lanyard_api_keys SET scopes = '{not json' WHERE id = '` + key("a") + `'`)
 	exec(`UPDATE lanyard_api_keys SET scopes = '{}' WHERE id = '` + key("c") + `'`)
 	exec(`UPDATE lanyard_api_keys SET subject = '' WHERE id = '` + key("d") + `'`)
-	exec(`UPDATE lanyard_api_keys SET created_at = -9000000000000000 WHERE id = '` + key("h") + `'`)
+	exec(`UPDATE lanyard_api_keys SET shard = (shard + 1) % 256 WHERE id = '` + key("g") + `'`)
 	exec(`UPDATE lanyard_api_keys SET hash = x'00' WHERE id = '` + key("h") + `'`)
 	exec(`UPDATE lanyard_provider_tokens SET secrets = '{not json' WHERE id = 'a'`)
 	exec(`UPDATE lanyard_provider_tokens SET fields = '{' WHERE id = 'b'`)
@@ -68,19 +68,20 @@ func TestDamagedRows(t *testing.T) {
 	exec(`INSERT INTO lanyard_owner_keys VALUES ('', 'x', 'y', 1, 'keyring', 'v1', x'01', 0), ('odd', '', 'old', 1, 'keyring', 'v1', x'01', 999999999999999999)`)
 
 	want := []bunstore.Damaged{
-		{"lanyard_api_keys", key("a")}, {"lanyard_api_keys", key("c")}, {"lanyard_api_keys", key("d")}, {"lanyard_api_keys", key("h")},
+		{"lanyard_api_keys", key("a")}, {"lanyard_api_keys", key("c")}, {"lanyard_api_keys", key("d")}, {"lanyard_api_keys", key("g")}, {"lanyard_api_keys", key("h")},
 		{"lanyard_provider_tokens", "a"}, {"lanyard_provider_tokens", "b"}, {"lanyard_provider_tokens", "g"}, {"lanyard_provider_tokens", "h\xff"},
 		{"lanyard_owner_keys", ""},
 	}
 	if got, err := st.Damaged(ctx); err != nil || !slices.Equal(got, want) {
 		t.Errorf("Damaged() = %v, %v, want %v", got, err, want)
 	}
-	sound := []string{key("b"), key("e"), key("f"), key("g")}
+	sound := []string{key("b"), key("e"), key("f")}
 	for _, limit := range []int{1, 2, 3, 100} {
 		for what, read := range map[string]func(after string) ([]store.APIKey, error){
 			"ExpiringAPIKeys": func(after string) ([]store.APIKey, error) {
 				return st.ExpiringAPIKeys(ctx, time.Time{}, now.AddDate(1, 0, 0), after, limit)
 			},
+			"AllAPIKeys":      func(after string) ([]store.APIKey, error) { return st.AllAPIKeys(ctx, after, limit) },
 			"UnsignedAPIKeys": func(after string) ([]store.APIKey, error) { return st.UnsignedAPIKeys(ctx, after, limit) },
 		} {
 			if got := pages(t, limit, func(k store.APIKey) string { return k.ID }, read); !slices.Equal(got, sound) {
@@ -109,10 +110,7 @@ func TestDamagedRows(t *testing.T) {
 		t.Errorf("APIKeyByHash of a damaged row = %v, want ErrUnavailable", err)
 	}
 	// But it can be deleted.
-	n, err := st.DeleteAPIKeysCreatedBefore(ctx, now.Add(time.Hour), now, 100, func(k store.APIKey) lanyard.Event {
-		e := event(ctx, "deleted "+k.ID)
-		return e
-	})
+	n, err := st.DeleteAPIKeysCreatedBefore(ctx, now.Add(time.Hour), now, 100, func(k store.APIKey) lanyard.Event { return event(ctx, "deleted "+k.ID) })
 	if err != nil || n != len(names) {
 		t.Errorf("DeleteAPIKeysCreatedBefore() = %d, %v, want %d", n, err, len(names))
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,6 +107,14 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 		keys, err = st.ExpiringAPIKeys(t.Context(), at(0), time.Time{}, "", 10)
 		ok(t, err)
 		same(t, "ExpiringAPIKeys to zero", ids(keys, keyID), []string{})
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}}))
+		live := pages(t, keyID, func(after string) ([]store.APIKey, error) { return st.AllAPIKeys(t.Context(), after, 3) })
+		for _, k := range live {
+			same(t, "the KeyUsage in AllAPIKeys", k.KeyUsage, store.KeyUsage{})
+		}
+		same(t, "AllAPIKeys", ids(live, keyID), slices.Sorted(slices.Values([]string{
+			w.key.ID, tag(ben, "k0"), tag(ben, "k1"), tag(ben, "k3"), tag(ben, "k4"), tag(ben, "k5"), tag(ben, "k6"),
+		})))
 		all := pages(t, tokenID, func(after string) ([]store.ProviderToken, error) {
 			return st.AllProviderTokens(t.Context(), after, 3)
 		})
