@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/aichub/lanyard/store"
+	"github.com/aichub/lanyard/store/bunstore"
 	"github.com/aichub/lanyard/store/postgres"
 	"github.com/aichub/lanyard/store/sqlite"
 )
@@ -36,6 +37,7 @@ type tables interface {
 	store.Store
 	Migrate(ctx context.Context) error
 	NeedsMigration(ctx context.Context) (bool, error)
+	Damaged(ctx context.Context) ([]bunstore.Damaged, error)
 }
 
 func (d *database) name() string { return cmp.Or(d.flag, os.Getenv(databaseVariable)) }
