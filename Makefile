@@ -29,7 +29,7 @@ fuzz: ## Run each fuzz target; FUZZTIME=20s
 mutants: ## Break each promise of scripts/mutants/mutants.yaml and watch its test fail; takes minutes
 	go run ./scripts/mutants
 
-bench: ## Run the benchmarks
+bench: ## Run the benchmarks; those of PostgreSQL too with "scripts/postgres run make bench"
 	go test -run '^$$' -bench . -benchmem ./...
 
 WHAT ?= vaultcalls latency restart sealed rotation

@@ -198,7 +198,10 @@ type Epochs interface {
 // Maintenance is for operators: it works across owners and no handler reaches
 // it. Pages are ordered by id and hold at most limit records, none where it is
 // not above 0; after names the last id of the page before, "" starts. A page
-// shorter than limit is the last.
+// shorter than limit is the last. A record that is not one, because others have
+// written the tables, is passed over and keeps nobody from the rest: a store with
+// such tables has a way of its own to name it. An owner key that does not open
+// is no such record.
 //
 // A function that makes the event of a deletion runs inside of the
 // transaction: it may run again where that is repeated, and must not call the
@@ -225,6 +228,9 @@ type Maintenance interface {
 	// page.
 	ExpiringAPIKeys(ctx context.Context, from, to time.Time, after string, limit int) ([]APIKey, error)
 
+	// AllAPIKeys returns a page of all live keys. KeyUsage is not filled.
+	AllAPIKeys(ctx context.Context, after string, limit int) ([]APIKey, error)
+
 	// UnsignedAPIKeys returns a page of the live keys without a MAC.
 	UnsignedAPIKeys(ctx context.Context, after string, limit int) ([]APIKey, error)
 
@@ -246,7 +252,7 @@ type Maintenance interface {
 	// RewrapOwnerKey replaces Secrets, KeyVersion and Wrapped of the owner key
 	// with k's owner and id whose version is k.Version. It returns ErrConflict
 	// when the version is another and ErrNotFound when the owner has no key of
-	// that id any more.
+	// that id any more. What it does not write it does not validate.
 	RewrapOwnerKey(ctx context.Context, k OwnerKey) error
 
 	// Erasures returns the events that Owners.Erase left behind in a tenant,

@@ -66,7 +66,7 @@ func help(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-26s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
 	}
-	fmt.Fprint(w, "\nlanyard COMMAND -h lists its flags. Exit status: 0 ok, 1 failed or problem found, 2 called the wrong way, or doctor could not look.\n")
+	fmt.Fprint(w, "\nlanyard COMMAND -h lists its flags. Exit status: 0 ok, 1 failed or problem found, 2 called the wrong way, 3 doctor could not look.\n")
 }
 
 // tell prints v with -json, and otherwise what text writes.

@@ -9,9 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/aichub/lanyard/store"
+	"github.com/aichub/lanyard/store/bunstore"
 	"github.com/aichub/lanyard/store/postgres"
 	"github.com/aichub/lanyard/store/sqlite"
 )
@@ -26,7 +28,7 @@ type database struct{ flag string }
 func databaseFlag(flags *flag.FlagSet) *database {
 	d := new(database)
 	flags.StringVar(&d.flag, "database", "",
-		"a `DATABASE`: postgres://… or the path of a SQLite file\n(default $"+databaseVariable+", which keeps a password out of the list of processes)")
+		"a `DATABASE`: postgres://…, host=… user=… dbname=…, or the path of a SQLite file\n(default $"+databaseVariable+", which keeps a password out of the list of processes)")
 	return d
 }
 
@@ -35,15 +37,23 @@ type tables interface {
 	store.Store
 	Migrate(ctx context.Context) error
 	NeedsMigration(ctx context.Context) (bool, error)
+	Damaged(ctx context.Context) ([]bunstore.Damaged, error)
 }
 
 func (d *database) name() string { return cmp.Or(d.flag, os.Getenv(databaseVariable)) }
 
 func (d *database) given() bool { return d.name() != "" }
 
+// pairs are how PostgreSQL's key=value form begins (its manual, section 34.1.1.1).
+var pairs = regexp.MustCompile(`^\s*[a-z_]+\s*=`)
+
 func (d *database) postgres() bool {
-	return strings.HasPrefix(d.name(), "postgres://") || strings.HasPrefix(d.name(), "postgresql://")
+	return strings.HasPrefix(d.name(), "postgres://") || strings.HasPrefix(d.name(), "postgresql://") || pairs.MatchString(d.name())
 }
+
+// notAFile finds what is hardly the path of a file, and may hold a password: a
+// URL, somebody at a server, a part of PostgreSQL's pairs.
+var notAFile = regexp.MustCompile(`(?i)://|^[^/\\]*:[^/\\]*@|\b(?:host|hostaddr|port|user|password|dbname|service|sslmode)\s*=`)
 
 // open opens the database. It creates a SQLite file only where create is set,
 // so that a misspelled path is not an empty database.
@@ -53,6 +63,8 @@ func (d *database) open(ctx context.Context, create bool) (tables, error) {
 		return nil, usagef("-database is missing")
 	case d.postgres():
 		return opened(postgres.Open(ctx, d.name(), nil))
+	case notAFile.MatchString(d.name()):
+		return nil, usagef("-database is neither a URL of PostgreSQL's, as postgres://…, nor its pairs, as host=…, nor the path of a file")
 	case !create:
 		// Its name is not repeated: it may be meant for PostgreSQL, with a password.
 		if _, err := os.Stat(d.name()); errors.Is(err, fs.ErrNotExist) {

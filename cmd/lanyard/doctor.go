@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/catalog"
@@ -138,7 +139,11 @@ func definitions(dir string) ([]providertoken.Definition, error) {
 func (j *job) examine(ctx context.Context, d *database, k *keyServices, defs []providertoken.Definition) []check {
 	st, err := d.open(ctx, false)
 	if err != nil {
-		return []check{failed("database", err)}
+		c := failed("database", err)
+		if d.silent(ctx) {
+			c.Status = statusUnavailable
+		}
+		return []check{c}
 	}
 	defer func() { _ = st.Close() }()
 	checks := []check{{Name: "database", Status: statusOK, Detail: "it answers, and this version can work with it"}}
@@ -146,14 +151,28 @@ func (j *job) examine(ctx context.Context, d *database, k *keyServices, defs []p
 	pending, err := st.NeedsMigration(ctx)
 	switch {
 	case err != nil:
-		return append(checks, failed("migrations", err))
+		return append(checks, unopened("migrations", 0, err))
 	case pending:
 		return append(checks, check{Name: "migrations", Status: statusProblem, Detail: "some are pending: lanyard migrate; the rest was not looked at"})
 	}
 	checks = append(checks, check{Name: "migrations", Status: statusOK, Detail: "none is pending"})
 	checks = append(checks, d.inspect(ctx, j.now)...)
-	checks = append(checks, j.examineSealed(ctx, d, st, k, defs)...)
-	return append(checks, examineSignatures(ctx, st, k))
+	checks = append(checks, examineRows(ctx, st))
+	return append(checks, j.examineSealed(ctx, d, st, k, defs)...)
+}
+
+// examineRows looks for what no host has written.
+func examineRows(ctx context.Context, st tables) check {
+	const name = "rows"
+	damaged, err := st.Damaged(ctx)
+	if err != nil {
+		return unopened(name, 0, err)
+	}
+	var items []string
+	for _, row := range damaged {
+		items = append(items, fmt.Sprintf("%s %q", row.Table, row.ID)) // quoted: who writes the table chose it
+	}
+	return found(name, items, "all can be read", "hold what no host writes, and are passed over")
 }
 
 // The checks that need a key service.
@@ -161,6 +180,7 @@ const (
 	checkKeyService  = "key service"
 	checkOwnerKeys   = "owner keys"
 	checkConnections = "connections"
+	checkSignatures  = "signatures"
 )
 
 // examineSealed opens all that is sealed and changes nothing.
@@ -169,31 +189,31 @@ func (j *job) examineSealed(ctx context.Context, d *database, st tables, k *keyS
 		const why = "they are opened with -keyring or -vault"
 		counts, err := st.CountOwnerKeys(ctx)
 		if err != nil {
-			return []check{failed(checkOwnerKeys, err)}
+			return []check{unopened(checkOwnerKeys, 0, err)}
 		}
 		c := skipped(checkOwnerKeys, why)
 		for _, n := range counts {
 			c.Items = append(c.Items, fmt.Sprintf("%d under %s %s", n.Count, n.Secrets, n.KeyVersion))
 		}
-		return []check{c, skipped(checkConnections, why)}
+		return []check{c, skipped(checkConnections, why), examineUnsigned(ctx, st, false)}
 	}
 	var checks []check
 	err := k.with(st, func(s *crypto.Sealer) error {
 		if err := s.Check(ctx); err != nil {
 			return err
 		}
-		checks = append(j.examineOwnerKeys(ctx, st, s), j.examineConnections(ctx, d, st, s, defs))
+		checks = append(j.examineOwnerKeys(ctx, st, k, s), j.examineConnections(ctx, d, st, s, defs), examineSignatures(ctx, st, s))
 		return nil
 	})
 	if err != nil {
 		const why = "they cannot be opened without the key service"
-		return []check{unopened(checkKeyService, 0, err), skipped(checkOwnerKeys, why), skipped(checkConnections, why)}
+		return []check{unopened(checkKeyService, 0, err), skipped(checkOwnerKeys, why), skipped(checkConnections, why), examineUnsigned(ctx, st, true)}
 	}
 	return checks
 }
 
 // examineOwnerKeys opens every owner key.
-func (j *job) examineOwnerKeys(ctx context.Context, st tables, s *crypto.Sealer) []check {
+func (j *job) examineOwnerKeys(ctx context.Context, st tables, k *keyServices, s *crypto.Sealer) []check {
 	bar := newProgress(j.stderr)
 	report, err := s.Rewrap(ctx, st, &crypto.RewrapOptions{DryRun: true, Progress: func(r crypto.Report) { bar.show(r.Total, r.Keys) }})
 	bar.end()
@@ -220,10 +240,14 @@ func (j *job) examineOwnerKeys(ctx context.Context, st tables, s *crypto.Sealer)
 			keys.Status = statusUnavailable
 		}
 	}
+	versions := found("key versions", old, "all are the newest", "old keys are in use: lanyard rewrap")
+	if counts, err := st.CountOwnerKeys(ctx); err == nil && len(counts) > 0 && k.toVault() && !wraps(counts, report.Secrets) {
+		versions.Detail += fmt.Sprintf("; none is under %s yet, so make sure that the host calls it so, or say -vault-name", report.Secrets)
+	}
 	return []check{
 		{Name: checkKeyService, Status: statusOK, Detail: fmt.Sprintf("%s wraps under %s and keeps a key to its place", report.Secrets, report.KeyVersion)},
 		keys,
-		found("key versions", old, "all are the newest", "old keys are in use: lanyard rewrap"),
+		versions,
 	}
 }
 
@@ -253,15 +277,30 @@ func (j *job) examineConnections(ctx context.Context, d *database, st tables, s 
 	return c
 }
 
-// examineSignatures counts the API keys that anybody who can write the table
-// may have made.
-func examineSignatures(ctx context.Context, st tables, k *keyServices) check {
-	const name = "signatures"
+// examineSignatures checks the MAC of every API key.
+func examineSignatures(ctx context.Context, st tables, s *crypto.Sealer) check {
+	in, err := apikey.Inspect(ctx, st, s)
+	if err != nil {
+		return unopened(checkSignatures, in.Keys, err)
+	}
+	items := in.Unsigned
+	for _, id := range in.Forged {
+		items = append(items, id+"  integrity")
+	}
+	c := found(checkSignatures, items, fmt.Sprintf("all %d API keys are signed", in.Keys),
+		"API keys are not signed, or by somebody else: if not signed, and from before the host had a key service, lanyard keys sign")
+	c.Checked = in.Keys
+	return c
+}
+
+// examineUnsigned counts the API keys without a MAC, where nobody can tell
+// whether the others have theirs.
+func examineUnsigned(ctx context.Context, st tables, sealed bool) check {
 	var unsigned []string
 	for after := ""; ; {
 		page, err := st.UnsignedAPIKeys(ctx, after, unsignedPage)
 		if err != nil {
-			return failed(name, err)
+			return unopened(checkSignatures, 0, err)
 		}
 		for _, key := range page {
 			unsigned = append(unsigned, key.ID)
@@ -271,9 +310,12 @@ func examineSignatures(ctx context.Context, st tables, k *keyServices) check {
 		}
 		after = page[len(page)-1].ID
 	}
-	if !k.given() && len(unsigned) > 0 {
-		// Without a key service nothing is signed, and that may be meant.
-		return skipped(name, fmt.Sprintf("%d API keys are not signed, which is a problem only where the host has a Sealer: then lanyard keys sign", len(unsigned)))
+	switch {
+	case len(unsigned) == 0:
+		return skipped(checkSignatures, "each API key has one, and without the key service nobody can tell whether it is the host's")
+	case sealed:
+		return found(checkSignatures, unsigned, "", "API keys are not signed: if they are from before the host had a key service, lanyard keys sign")
 	}
-	return found(name, unsigned, "all API keys are signed", "API keys are not signed: if they are from before the host had a key service, lanyard keys sign")
+	// Without a key service nothing is signed, and that may be meant.
+	return skipped(checkSignatures, fmt.Sprintf("%d API keys are not signed, which is a problem only where the host has a Sealer: then lanyard keys sign", len(unsigned)))
 }

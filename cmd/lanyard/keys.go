@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -32,13 +33,21 @@ type keyReport struct {
 	RotatedFrom string   `json:"rotated_from,omitempty"`
 }
 
+// unsaid does not repeat the id that was asked for: it may be a whole key.
+func unsaid(did string, err error) error {
+	if errors.Is(err, lanyard.ErrNotFound) {
+		return fmt.Errorf("%s a key: there is none with that ID, which is the part of a key after its prefix: %w", did, err)
+	}
+	return fmt.Errorf("%s a key: %w", did, err)
+}
+
 func prepareKeysShow(j *job, flags *flag.FlagSet) action {
 	d := databaseFlag(flags)
 	return func(ctx context.Context, args []string) error {
 		return d.with(ctx, func(st tables) error {
 			k, err := st.APIKeyByID(ctx, args[0])
 			if err != nil {
-				return fmt.Errorf("key %s: %w", args[0], err)
+				return unsaid("show", err)
 			}
 			return j.tellKey(k)
 		})
@@ -83,7 +92,7 @@ func prepareKeysDelete(j *job, flags *flag.FlagSet) action {
 		return d.with(ctx, func(st tables) error {
 			at := store.Instant(j.now())
 			if err := st.DeleteAPIKeyByID(ctx, args[0], at, deletion(ctx, at)); err != nil {
-				return fmt.Errorf("delete key %s: %w", args[0], err)
+				return unsaid("delete", err)
 			}
 			return j.tellDeleted(1)
 		})

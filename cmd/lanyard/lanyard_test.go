@@ -209,7 +209,7 @@ func TestCalledTheWrongWay(t *testing.T) {
 func TestNothingIsMadeByAccident(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	db, keys := filepath.Join(dir, "host=x password=canary"), filepath.Join(dir, "keys")
+	db, keys := filepath.Join(dir, "canary"), filepath.Join(dir, "keys")
 	for _, args := range [][]string{
 		{"doctor", "-database", db}, {"keys", "show", "-database", db, "x"}, {"purge", "-database", db, "-events", "1d"},
 		{"rewrap", "-database", db, "-keyring", keys}, {"keyring", "list", "-keyring", keys}, {"keyring", "rotate", "-keyring", keys},
@@ -220,6 +220,37 @@ func TestNothingIsMadeByAccident(t *testing.T) {
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
 		t.Errorf("the directory holds %v, %v, want nothing", files, err)
+	}
+}
+
+// What is meant for PostgreSQL makes no file, and no password of it is said; nor
+// is a key that somebody pasted where its id belongs.
+func TestNothingPastedIsSaid(t *testing.T) {
+	t.Chdir(t.TempDir()) // where a file would be made
+	for _, database := range []string{
+		"postgresq://u:canary@127.0.0.1:1/x", "http://u:canary@127.0.0.1/x", "u:canary@127.0.0.1", "u:canary@127.0.0.1/x", "/nowhere/canary/db",
+		"./x password=canary", "127.0.0.1 PASSWORD = canary", "host=127.0.0.1 port=1 user=u password=canary", " password=canary host=127.0.0.1 port=1",
+		"postgres://u:canary@127.0.0.1:1/x", "postgres://u:canary@127.0.0.1:port/x", "host=127.0.0.1 port=canary",
+	} {
+		for _, args := range [][]string{
+			{"migrate", "-database", database}, {"doctor", "-database", database}, {"doctor", "-json", "-database", database},
+			{"keys", "show", "-database", database, "x"}, {"-database", database, "migrate"}, {database}, {"migrate", database}, {"migrate", "-database", database, "x"},
+		} {
+			if got := call(t, args...); got.code == exitOK || strings.Contains(got.out+got.err, "canary") {
+				t.Errorf("%q ended with %d and says %s%s", args, got.code, got.out, got.err)
+			}
+		}
+	}
+	if files, err := os.ReadDir("."); err != nil || len(files) != 0 {
+		t.Errorf("the directory holds %v, %v, want nothing", files, err)
+	}
+	call(t, "migrate", "-database", "a=b.db").want(t, "migrate of pairs that PostgreSQL does not have", exitProblem)
+	call(t, "migrate", "-database", "lanyard.db").want(t, "migrate", exitOK)
+	for _, args := range [][]string{{"keys", "show"}, {"keys", "delete"}} {
+		got := call(t, append(args, "-database", "lanyard.db", "aic_canary_of_a_whole_key")...).want(t, fmt.Sprint(args), exitProblem, "after its prefix")
+		if strings.Contains(got.out+got.err, "canary") {
+			t.Errorf("%q says %s%s", args, got.out, got.err)
+		}
 	}
 }
 
@@ -447,7 +478,7 @@ func TestDoctor(t *testing.T) {
 	s := newSite(t)
 	ring := []string{"-keyring", s.keyring}
 	healthy := status(t, s, exitOK, ring...)
-	for _, name := range []string{"database", "migrations", "indexes", "key service", "owner keys", "key versions", "connections", "signatures"} {
+	for _, name := range []string{"database", "migrations", "indexes", "constraints", "epochs", "rows", "key service", "owner keys", "key versions", "connections", "signatures"} {
 		if healthy[name].Status != statusOK {
 			t.Errorf("%s of a healthy site: %+v, want ok", name, healthy[name])
 		}
@@ -474,6 +505,26 @@ func TestDoctor(t *testing.T) {
 	wantProblem(t, status(t, s, exitProblem, ring...), "indexes", "lanyard_api_keys_owner")
 	s.exec(t, `CREATE INDEX lanyard_api_keys_owner ON lanyard_api_keys (id)`)
 
+	s.exec(t, `DROP INDEX lanyard_api_keys_create_token`)
+	s.exec(t, `CREATE INDEX lanyard_api_keys_create_token ON lanyard_api_keys (tenant, subject, create_token)`)
+	wantProblem(t, status(t, s, exitProblem, ring...), "constraints", "lanyard_api_keys UNIQUE INDEX lanyard_api_keys_create_token (tenant, subject, create_token)")
+	s.exec(t, `DROP INDEX lanyard_api_keys_create_token`)
+	s.exec(t, `CREATE UNIQUE INDEX lanyard_api_keys_create_token ON lanyard_api_keys (tenant, subject, create_token) WHERE create_token IS NOT NULL`)
+
+	s.exec(t, `DELETE FROM lanyard_epochs WHERE shard = 77`)
+	wantProblem(t, status(t, s, exitProblem, ring...), "epochs", "77")
+	s.exec(t, `INSERT INTO lanyard_epochs (shard, epoch) VALUES (77, 0)`)
+
+	s.exec(t, `UPDATE lanyard_api_keys SET scopes = '{not json' WHERE id = ?`, s.keys[2].Key.ID)
+	wantProblem(t, status(t, s, exitProblem, ring...), "rows", fmt.Sprintf("lanyard_api_keys %q", s.keys[2].Key.ID))
+	s.exec(t, `UPDATE lanyard_api_keys SET scopes = '["admin"]' WHERE id = ?`, s.keys[2].Key.ID)
+	wantProblem(t, status(t, s, exitProblem, ring...), "signatures", s.keys[2].Key.ID+"  integrity")
+	s.exec(t, `UPDATE lanyard_api_keys SET mac = x'00'`)
+	forged := []string{s.keys[0].Key.ID + "  integrity", s.keys[2].Key.ID + "  integrity"}
+	slices.Sort(forged)
+	wantProblem(t, status(t, s, exitProblem, ring...), "signatures", forged...)
+	call(t, "keys", "delete-before", "-database", s.database, time.Now().UTC().Format(time.RFC3339Nano)).want(t, "keys delete-before", exitOK, "2 deleted")
+
 	victim := s.sealed[ownerNamed(3)].OwnerKeyID
 	s.exec(t, `UPDATE lanyard_owner_keys SET wrapped = x'00' WHERE id = ?`, victim)
 	wantProblem(t, status(t, s, exitProblem, ring...), "owner keys", victim+"  integrity")
@@ -483,6 +534,46 @@ func TestDoctor(t *testing.T) {
 
 	s.exec(t, `UPDATE lanyard_schema SET min_reader = 999`)
 	wantProblem(t, status(t, s, exitProblem, ring...), "database")
+}
+
+// One bad row of a kind is named, and the others are looked at all the same.
+func TestDoctorNamesBadRows(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	var ids []string
+	for i := range 3 {
+		ids = append(ids, s.connect(t, ownerNamed(i)).ID)
+	}
+	slices.Sort(ids)
+	ring := []string{"-keyring", s.keyring}
+	s.exec(t, `UPDATE lanyard_provider_tokens SET secrets = '{not json' WHERE id = ?`, ids[0])
+	s.exec(t, `UPDATE lanyard_owner_keys SET id = '' WHERE id = ?`, s.sealed[ownerNamed(9)].OwnerKeyID)
+	got := status(t, s, exitProblem, ring...)
+	wantProblem(t, got, "rows", fmt.Sprintf("lanyard_provider_tokens %q", ids[0]), `lanyard_owner_keys ""`)
+	if c := got["connections"]; c.Status != statusOK || c.Checked != 2 {
+		t.Errorf("connections beside a bad row: %+v, want that both others open", c)
+	}
+	s.exec(t, `DELETE FROM lanyard_owner_keys WHERE id = ''`)
+	s.exec(t, `DELETE FROM lanyard_provider_tokens WHERE id = ?`, ids[0])
+
+	// A date that cannot be keeps no owner key under its old key.
+	s.exec(t, `UPDATE lanyard_owner_keys SET created_at = 999999999999999999 WHERE id = ?`, s.sealed[ownerNamed(7)].OwnerKeyID)
+	call(t, "keyring", "rotate", "-keyring", s.keyring).want(t, "keyring rotate", exitOK)
+	call(t, "rewrap", "-database", s.database, ring[0], ring[1]).want(t, "rewrap", exitOK, "120 rewrapped")
+	wantProblem(t, status(t, s, exitOK, ring...), "")
+}
+
+// Who is asked and says nothing has not said that anything is wrong.
+func TestDoctorWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	for _, database := range []string{"postgres://u:canary@127.0.0.1:1/x", "host=127.0.0.1 port=1 user=u password=canary"} {
+		s := &site{database: database}
+		got := status(t, s, exitAway)
+		if got["database"].Status != statusUnavailable {
+			t.Errorf("the database: %+v, want that it is unavailable", got["database"])
+		}
+	}
+	wantProblem(t, status(t, &site{database: "postgres://u@127.0.0.1:port/x"}, exitProblem), "database")
 }
 
 func TestDoctorBeforeMigrate(t *testing.T) {

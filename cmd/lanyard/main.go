@@ -6,9 +6,9 @@
 //	lanyard doctor -database lanyard.db -keyring lanyard.keys
 //
 // Without arguments it says what it can do. It ends with 0 when all is well, 1
-// when something failed or a problem was found, and 2 when it was called the
-// wrong way or, doctor alone, when it found none but a key service did not
-// answer. With -json, standard output is one JSON object; what is said on
+// when something failed or a problem was found, 2 when it was called the wrong
+// way, and 3, doctor alone, when it found no problem but the database or a key
+// service did not answer. With -json, standard output is one JSON object; what is said on
 // the way goes to standard error. Neither ever holds a secret, a hash or a
 // ciphertext.
 package main
@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -39,7 +38,7 @@ const (
 	exitOK      = 0
 	exitProblem = 1
 	exitUsage   = 2
-	exitAway    = 2 // nor could doctor look
+	exitAway    = 3 // doctor could not look
 )
 
 // errProblem says that a problem was found, and told already.
@@ -92,7 +91,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		case slices.Contains([]string{"help", "-h", "-help", "--help"}, args[0]):
 			return flag.ErrHelp
 		}
-		return usagef("there is no such command: %s", strings.Join(args[:min(2, len(args))], " "))
+		return usagef("there is no such command") // nor is it repeated: it may be a database, with a password
 	}
 	j := &job{stdout: stdout, stderr: stderr, now: time.Now}
 	flags := flag.NewFlagSet("lanyard "+c.name, flag.ContinueOnError)

@@ -57,7 +57,7 @@ func TestDoctorOnPostgres(t *testing.T) {
 	call(t, "migrate", "-database", s.database).want(t, "migrate", exitOK, "the tables were migrated")
 	call(t, "keyring", "create", "-keyring", s.keyring).want(t, "keyring create", exitOK)
 	healthy := status(t, s, exitOK, "-keyring", s.keyring)
-	for _, name := range []string{"database", "migrations", "indexes", "collation", "clock", "key service", "owner keys", "key versions", "connections", "signatures"} {
+	for _, name := range []string{"database", "migrations", "indexes", "constraints", "epochs", "rows", "collation", "clock", "key service", "owner keys", "key versions", "connections", "signatures"} {
 		if healthy[name].Status != statusOK {
 			t.Errorf("%s of a healthy database: %+v, want ok", name, healthy[name])
 		}
@@ -68,6 +68,33 @@ func TestDoctorOnPostgres(t *testing.T) {
 	execPostgres(t.Context(), t, s.database, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'lanyard_events_at'::regclass`)
 	wantProblem(t, status(t, s, exitProblem), "indexes", "lanyard_events_at")
 	execPostgres(t.Context(), t, s.database, `REINDEX INDEX lanyard_events_at`)
+	for _, rule := range []struct{ drop, add, name string }{
+		{
+			"ALTER TABLE lanyard_api_keys DROP CONSTRAINT lanyard_api_keys_hash_key", "ALTER TABLE lanyard_api_keys ADD UNIQUE (hash)",
+			"lanyard_api_keys UNIQUE (hash)",
+		}, {
+			"ALTER TABLE lanyard_owner_keys DROP CONSTRAINT lanyard_owner_keys_tenant_subject_key", "ALTER TABLE lanyard_owner_keys ADD UNIQUE (tenant, subject)",
+			"lanyard_owner_keys UNIQUE (tenant, subject)",
+		}, {
+			"ALTER TABLE lanyard_provider_tokens DROP CONSTRAINT lanyard_provider_tokens_tenant_subject_owner_key_id_fkey",
+			"ALTER TABLE lanyard_provider_tokens ADD FOREIGN KEY (tenant, subject, owner_key_id) REFERENCES lanyard_owner_keys (tenant, subject, id) ON DELETE CASCADE",
+			"lanyard_provider_tokens FOREIGN KEY (tenant, subject, owner_key_id) REFERENCES lanyard_owner_keys(tenant, subject, id) ON DELETE CASCADE",
+		}, {
+			"ALTER TABLE lanyard_epochs DROP CONSTRAINT lanyard_epochs_pkey", "ALTER TABLE lanyard_epochs ADD PRIMARY KEY (shard)", "lanyard_epochs PRIMARY KEY (shard)",
+		},
+	} {
+		execPostgres(t.Context(), t, s.database, rule.drop)
+		wantProblem(t, status(t, s, exitProblem), "constraints", rule.name)
+		execPostgres(t.Context(), t, s.database, rule.add)
+	}
+	execPostgres(t.Context(), t, s.database, `DELETE FROM lanyard_epochs WHERE shard = 77`)
+	wantProblem(t, status(t, s, exitProblem), "epochs", "77")
+	execPostgres(t.Context(), t, s.database, `INSERT INTO lanyard_epochs VALUES (77, 0)`)
+	execPostgres(t.Context(), t, s.database, `INSERT INTO lanyard_owner_keys VALUES ('ok', '', 'u', 1, 'keyring', 'v1', 'x', 0)`)
+	execPostgres(t.Context(), t, s.database, `INSERT INTO lanyard_provider_tokens SELECT 'tok', '', 'u', 1, 'p', 'm', 'l', '{', NULL, 'ok', '', '', '', '', '', ''`)
+	wantProblem(t, status(t, s, exitProblem), "rows", `lanyard_provider_tokens "tok"`)
+	execPostgres(t.Context(), t, s.database, `DELETE FROM lanyard_owner_keys WHERE id = 'ok'`)
+	wantProblem(t, status(t, s, exitOK), "")
 	execPostgres(t.Context(), t, s.database, `ALTER TABLE lanyard_provider_tokens ALTER label TYPE text COLLATE "default"`)
 	wantProblem(t, status(t, s, exitProblem), "collation", "lanyard_provider_tokens.label")
 	missing, err := url.Parse(s.database)

@@ -151,7 +151,7 @@ func TestMoveBetweenVaults(t *testing.T) {
 	t.Setenv("VAULT_TOKEN", "")
 	t.Setenv("VAULT_ADDR", one.URL)
 	one.login(t, vaultPrefix)
-	moved("vault:transit/lanyard", ask(exitOK, "rewrap", "-keyring", s.keyring, "-vault", "lanyard", "-to", "vault"))
+	moved("vault:transit/lanyard", ask(exitOK, "rewrap", "-keyring", s.keyring, "-vault", "lanyard", "-to", "vault", "-first"))
 	sound("-vault", "lanyard")
 
 	t.Setenv("VAULT_ADDR", two.URL)
@@ -181,7 +181,7 @@ func TestMoveBetweenVaults(t *testing.T) {
 		t.Errorf("rewrap with a wrong secret id says %s, want that access is denied", got.err)
 	}
 	t.Setenv(vaultPrefix+varSecretID, two.secretID)
-	ask(exitOK, "rewrap", append([]string{"-keyring", s.keyring, "-to", "vault"}, between[:4]...)...)
+	ask(exitOK, "rewrap", append([]string{"-keyring", s.keyring, "-to", "vault", "-first"}, between[:4]...)...)
 	for _, text := range heard {
 		if strings.Contains(text, one.secretID) || strings.Contains(text, two.secretID) {
 			t.Fatalf("a secret id was said:\n%s", text)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/aichub/lanyard"
@@ -57,11 +58,17 @@ func prepareRewrap(j *job, flags *flag.FlagSet) action {
 	var o crypto.RewrapOptions
 	flags.StringVar(&o.After, "after", "", "go on behind this owner `KEY`, where a run was stopped")
 	flags.BoolVar(&o.DryRun, "dry-run", false, "open every owner key and change none")
+	first := flags.Bool("first", false, "begin with a key of Vault's that has wrapped nothing yet; its name has to be what the host calls it")
 	return func(ctx context.Context, _ []string) error {
 		if err := k.check(); err != nil {
 			return err
 		}
 		return d.with(ctx, func(st tables) error {
+			if !*first && !o.DryRun && !k.previous.given() {
+				if err := k.known(ctx, st); err != nil {
+					return err
+				}
+			}
 			return k.with(st, func(s *crypto.Sealer) error {
 				bar := newProgress(j.stderr)
 				o.Progress = func(r crypto.Report) { bar.show(r.Total, r.Keys) }
@@ -71,6 +78,25 @@ func prepareRewrap(j *job, flags *flag.FlagSet) action {
 			})
 		})
 	}
+}
+
+// known returns an error where owner keys would be moved to a key of Vault's by a
+// name that none has yet: should the host call it otherwise, it opens none of them
+// any more.
+func (k *keyServices) known(ctx context.Context, st tables) error {
+	if !k.toVault() || k.ring.path == "" {
+		return nil // the name of a keyring is always the same, and from nowhere nothing moves
+	}
+	counts, err := st.CountOwnerKeys(ctx)
+	if err != nil || len(counts) == 0 || wraps(counts, k.vault.serviceName()) {
+		return err
+	}
+	return usagef("no owner key is under %s yet: if that is what the host calls it, as in vaulttransit.Options.Name, say -first; else say -vault-name", k.vault.serviceName())
+}
+
+// wraps reports whether a key service of that name has wrapped any.
+func wraps(counts []store.OwnerKeyCount, name string) bool {
+	return slices.ContainsFunc(counts, func(c store.OwnerKeyCount) bool { return c.Secrets == name })
 }
 
 // tellRewrap prints the report, and returns why not all is well.

@@ -71,6 +71,9 @@ func keyServiceFlags(flags *flag.FlagSet) *keyServices {
 
 func (k *keyServices) given() bool { return k.ring.path != "" || k.vault.given() || k.previous.given() }
 
+// toVault reports whether it is the key of -vault that wraps.
+func (k *keyServices) toVault() bool { return k.vault.given() && k.to != "keyring" }
+
 // check refuses what cannot be meant, before anything is opened.
 func (k *keyServices) check() error {
 	both := k.ring.path != "" && k.vault.given()

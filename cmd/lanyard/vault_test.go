@@ -83,7 +83,14 @@ func TestMoveToVault(t *testing.T) {
 	if got := status(t, s, exitProblem, vault...); got["key service"].Status != statusProblem {
 		t.Errorf("the key service before the move: %+v, want a problem: it did not wrap the system key", got["key service"])
 	}
-	there := decode[rewrapReport](t, call(t, on("rewrap", append(both, "-to", "vault")...)...).want(t, "rewrap -to vault", exitOK))
+	// By a name that nothing has yet it may be a mistake, and the host would open nothing.
+	call(t, on("rewrap", append(both, "-to", "vault")...)...).want(t, "rewrap to a name that is not known", exitUsage, "vault:secrets/transit/lanyard", "-first")
+	wantProblem(t, status(t, s, exitProblem, append(both, "-to", "vault")...), "key versions")
+	call(t, "doctor", "-database", s.database, "-keyring", s.keyring, "-vault", "lanyard", "-vault-mount", "secrets/transit", "-to", "vault").
+		want(t, "doctor before the move", exitProblem, "none is under vault:secrets/transit/lanyard yet")
+	call(t, on("rewrap", append(both, "-to", "vault", "-dry-run")...)...).want(t, "rewrap -dry-run", exitOK)
+	s.wantSound(t)
+	there := decode[rewrapReport](t, call(t, on("rewrap", append(both, "-to", "vault", "-first")...)...).want(t, "rewrap -to vault -first", exitOK))
 	if there.KeyService != "vault:secrets/transit/lanyard" || there.KeyVersion != "v1" || there.Rewrapped != owners+1 {
 		t.Errorf("rewrap -to vault says %+v, want all under Vault", there)
 	}
@@ -121,7 +128,7 @@ func TestDoctorWhileVaultIsAway(t *testing.T) {
 	s := newSite(t)
 	token := s.connect(t, ownerNamed(1))
 	vault := []string{"-vault", "lanyard", "-vault-mount", "secrets/transit"}
-	call(t, append([]string{"rewrap", "-database", s.database, "-keyring", s.keyring, "-to", "vault"}, vault...)...).want(t, "rewrap -to vault", exitOK)
+	call(t, append([]string{"rewrap", "-database", s.database, "-keyring", s.keyring, "-to", "vault", "-first"}, vault...)...).want(t, "rewrap -to vault", exitOK)
 	if got := status(t, s, exitOK, vault...)["connections"]; got.Status != statusOK || got.Checked != 1 {
 		t.Errorf("connections: %+v, want one, which opens", got)
 	}
@@ -159,7 +166,7 @@ func TestDoctorWhenVaultGoesAway(t *testing.T) {
 	s := newSite(t)
 	s.connect(t, ownerNamed(1))
 	k := &keyServices{ring: &ring{}, vault: &transitKey{key: "lanyard", mount: "secrets/transit"}, previous: &transitKey{mount: "transit"}}
-	call(t, "rewrap", "-database", s.database, "-keyring", s.keyring, "-vault", k.vault.key, "-vault-mount", k.vault.mount, "-to", "vault").want(t, "rewrap -to vault", exitOK)
+	call(t, "rewrap", "-database", s.database, "-keyring", s.keyring, "-vault", k.vault.key, "-vault-mount", k.vault.mount, "-to", "vault", "-first").want(t, "rewrap -to vault", exitOK)
 	d := &database{flag: s.database}
 	st, err := d.open(t.Context(), false)
 	if err != nil {
@@ -169,7 +176,7 @@ func TestDoctorWhenVaultGoesAway(t *testing.T) {
 	err = k.with(st, func(sealer *crypto.Sealer) error {
 		server.Close()
 		j := &job{stderr: io.Discard}
-		for _, c := range append(j.examineOwnerKeys(t.Context(), st, sealer), j.examineConnections(t.Context(), d, st, sealer, catalog.All())) {
+		for _, c := range append(j.examineOwnerKeys(t.Context(), st, k, sealer), j.examineConnections(t.Context(), d, st, sealer, catalog.All())) {
 			if c.Status != statusUnavailable || len(c.Items) != 0 {
 				t.Errorf("%s: %+v, want that it is unavailable", c.Name, c)
 			}
@@ -206,7 +213,7 @@ func TestKubernetesLogin(t *testing.T) {
 	t.Setenv(vaultPrefix+varJWTFile, jwt)
 	t.Setenv(vaultPrefix+varAuthMount, "k8s")
 	s := newSite(t)
-	flags := []string{"-database", s.database, "-keyring", s.keyring, "-vault", "lanyard", "-vault-mount", "secrets/transit", "-to", "vault"}
+	flags := []string{"-database", s.database, "-keyring", s.keyring, "-vault", "lanyard", "-vault-mount", "secrets/transit", "-to", "vault", "-first"}
 	call(t, append([]string{"rewrap"}, flags...)...).want(t, "rewrap", exitOK, "121 rewrapped")
 	t.Setenv(vaultPrefix+varKubernetes, "another")
 	call(t, append([]string{"rewrap"}, flags...)...).want(t, "rewrap as another role", exitProblem, "denies access")

@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// errColumn says that a column holds what no Store wrote. It does not repeat it.
 var errColumn = errors.New("a column holds a value of another type")
 
 // instant is a time in a column: microseconds since the Unix epoch, NULL for
@@ -56,11 +57,18 @@ func (d *document[T]) Scan(src any) error {
 	case nil:
 		return nil
 	case string:
-		return json.Unmarshal([]byte(v), &d.value)
+		return d.unmarshal([]byte(v))
 	case []byte:
-		return json.Unmarshal(v, &d.value)
+		return d.unmarshal(v)
 	}
 	return errColumn
+}
+
+func (d *document[T]) unmarshal(text []byte) error {
+	if json.Unmarshal(text, &d.value) != nil {
+		return errColumn
+	}
+	return nil
 }
 
 // orNull returns a pointer that stores "" as NULL.

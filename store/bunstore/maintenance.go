@@ -3,6 +3,7 @@ package bunstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -79,9 +80,15 @@ func (s *Store) buryKeys(ctx context.Context, candidates *bun.SelectQuery, at ti
 			return err
 		}
 		var live []apiKeyRow
-		err := tx.NewSelect().Model(&live).
-			Where("id IN (?)", bun.List(ids)).Where("deleted_at IS NULL").OrderExpr("id").
-			Scan(ctx)
+		stillLive := func() *bun.SelectQuery {
+			return tx.NewSelect().Model(&live).
+				Where("id IN (?)", bun.List(ids)).Where("deleted_at IS NULL").OrderExpr("id")
+		}
+		err := stillLive().Scan(ctx)
+		if errors.Is(err, errColumn) { // no reason to keep a key alive
+			live = nil
+			err = stillLive().ExcludeColumn("scopes").Scan(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -117,6 +124,14 @@ func buryKey(ctx context.Context, tx bun.Tx, row apiKeyRow, at time.Time, event 
 func (s *Store) ExpiringAPIKeys(ctx context.Context, from, to time.Time, after string, limit int) ([]store.APIKey, error) {
 	rows, err := page[apiKeyRow](ctx, s, "ExpiringAPIKeys", after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {
 		return q.Apply(withUsage).Where("deleted_at IS NULL").Apply(expiring(from, to))
+	})
+	return apiKeysToRecords(rows), err
+}
+
+// AllAPIKeys implements [store.Maintenance].
+func (s *Store) AllAPIKeys(ctx context.Context, after string, limit int) ([]store.APIKey, error) {
+	rows, err := page[apiKeyRow](ctx, s, "AllAPIKeys", after, limit, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("deleted_at IS NULL")
 	})
 	return apiKeysToRecords(rows), err
 }
@@ -164,6 +179,7 @@ func (s *Store) AllOwnerKeys(ctx context.Context, after string, limit int) ([]st
 
 // RewrapOwnerKey implements [store.Maintenance].
 func (s *Store) RewrapOwnerKey(ctx context.Context, k store.OwnerKey) error {
+	k.CreatedAt = time.Time{} // it is not written, so it is not looked at
 	return s.change(ctx, "RewrapOwnerKey", k.Validate(), func(ctx context.Context, tx bun.Tx) error {
 		row := ownerKeyFromRecord(k)
 		row.Version = k.Version + 1
@@ -273,17 +289,3 @@ func expiring(from, to time.Time) func(*bun.SelectQuery) *bun.SelectQuery {
 
 // everything narrows nothing.
 func everything(q *bun.SelectQuery) *bun.SelectQuery { return q }
-
-// page reads up to limit rows after an id, in the order of their ids.
-func page[Row any](ctx context.Context, s *Store, method, after string, limit int, narrow func(*bun.SelectQuery) *bun.SelectQuery) ([]Row, error) {
-	return read(ctx, s, method, checkText("after", after), func(ctx context.Context) ([]Row, error) {
-		if limit <= 0 {
-			return nil, nil
-		}
-		var rows []Row
-		err := narrow(s.db.NewSelect().Model(&rows)).
-			Where("id > ?", after).OrderExpr("id").Limit(int64(limit)).
-			Scan(ctx)
-		return rows, err
-	})
-}

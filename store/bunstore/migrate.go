@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -22,6 +23,11 @@ const (
 
 	// The lock is asked for once a second, for five minutes.
 	lockPeriod, lockAttempts = 1, 300
+
+	// A migration that others keep from a table waits two seconds for it, and
+	// they behind it; then they have the tables to themselves for busyPause. It
+	// is tried that often, which is about five minutes as well.
+	busyPause, busyAttempts = 3 * time.Second, 60
 )
 
 // Migrate brings the tables to what this library knows and does nothing where
@@ -30,7 +36,9 @@ const (
 // only one process migrates, as package sqlite does.
 //
 // A migration that fails leaves the tables as they were before it; what is
-// wrong with the database once mended, Migrate goes on from there.
+// wrong with the database once mended, Migrate goes on from there. One that finds
+// a table of PostgreSQL in use for long, as by a backup, is tried again for about
+// five minutes, and nobody waits for it longer than a few seconds at a time.
 func (s *Store) Migrate(ctx context.Context) error {
 	var refused error
 	if s.pooled {
@@ -96,12 +104,30 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil && !errors.Is(err, ErrNotMigrated) {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	for attempt := 1; ; attempt++ {
+		_, err = provider.Up(ctx)
+		if attempt == busyAttempts || !tableInUse(err) {
+			break
+		}
+		pause := time.NewTimer(busyPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
 	var failed *goose.PartialError
 	if errors.As(err, &failed) {
 		return fmt.Errorf("migration %d: %w", failed.Failed.Source.Version, s.translate(ctx, failed.Err))
 	}
 	return err
+}
+
+// tableInUse reports whether a migration gave up waiting for a table.
+func tableInUse(err error) bool {
+	var pg interface{ SQLState() string }
+	return errors.As(err, &pg) && pg.SQLState() == "55P03" // lock_not_available
 }
 
 // migrations returns goose over the embedded migrations.

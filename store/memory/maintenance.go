@@ -84,6 +84,20 @@ func (s *Store) ExpiringAPIKeys(ctx context.Context, from, to time.Time, after s
 	return page(keys, keyID, after, limit), nil
 }
 
+// AllAPIKeys implements [store.Maintenance].
+func (s *Store) AllAPIKeys(ctx context.Context, after string, limit int) ([]store.APIKey, error) {
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	keys := page(s.liveKeys(func(store.APIKey) bool { return true }), keyID, after, limit)
+	for i := range keys {
+		keys[i].KeyUsage = store.KeyUsage{}
+	}
+	return keys, nil
+}
+
 // UnsignedAPIKeys implements [store.Maintenance].
 func (s *Store) UnsignedAPIKeys(ctx context.Context, after string, limit int) ([]store.APIKey, error) {
 	unlock, err := s.lock(ctx)
@@ -155,6 +169,7 @@ func (s *Store) AllOwnerKeys(ctx context.Context, after string, limit int) ([]st
 
 // RewrapOwnerKey implements [store.Maintenance].
 func (s *Store) RewrapOwnerKey(ctx context.Context, k store.OwnerKey) error {
+	k.CreatedAt = time.Time{} // it is not written, so it is not looked at
 	unlock, err := s.lock(ctx, k.Validate())
 	if err != nil {
 		return err

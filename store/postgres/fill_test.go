@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/store"
 )
 
 // fill loads an empty database with that many keys, ten of each owner, and
@@ -20,7 +22,7 @@ func fill(t testing.TB, db *sql.DB, keys int) {
 		`INSERT INTO lanyard_owner_keys SELECT 'ok' || i, 'acme', 'owner' || i, 1, 'keyring', 'v1', sha256(i::text::bytea), :now FROM generate_series(1, :owners) i`,
 		`INSERT INTO lanyard_profiles SELECT 'acme', 'owner' || i, 1, i || '@acme.example', true, 'Ana', 'Lima', 'Ana Lima', 'en', '', NULL, NULL, :now, :now FROM generate_series(1, :owners) i`,
 		`INSERT INTO lanyard_owner_states SELECT 'acme', 'owner' || i, :now FROM generate_series(5, :owners, 5) i`,
-		`INSERT INTO lanyard_api_keys SELECT 'k' || md5(i::text), 'acme', 'owner' || 1 + i % :owners, i % 256, 1, 'key ' || i, 'aic_xxxx', sha256(i::text::bytea),
+		`INSERT INTO lanyard_api_keys SELECT 'k' || md5(i::text), 'acme', 'owner' || 1 + i % :owners, (:shards)[1 + i % :owners], 1, 'key ' || i, 'aic_xxxx', sha256(i::text::bytea),
 			CASE WHEN i % 500 <> 1 THEN sha256('mac') END, '["read","write"]', :now + i * 1000000::bigint,
 			CASE WHEN i % 3 = 0 THEN :now + (i * 7919::bigint % 31536000) * 1000000 END, CASE WHEN i % 10 = 9 THEN :now + i * 1000000::bigint END,
 			NULL, CASE WHEN i % 2 = 0 THEN sha256(i::text::bytea) END, NULL FROM generate_series(1, :keys) i`,
@@ -50,5 +52,10 @@ func filledKey(i, keys int) (owner lanyard.Owner, id string, hash []byte) {
 func keyID(i int) string { return fmt.Sprintf("k%x", md5.Sum(fmt.Append(nil, i))) }
 
 func filled(statement string, keys int) string {
-	return strings.NewReplacer(":owners", fmt.Sprint(keys/10), ":keys", fmt.Sprint(keys), ":now", fmt.Sprint(now.UnixMicro())).Replace(statement)
+	shards := make([]string, keys/10)
+	for i := range shards {
+		owner, _, _ := filledKey(i, keys)
+		shards[i] = strconv.Itoa(store.Shard(owner))
+	}
+	return strings.NewReplacer(":shards", "'{"+strings.Join(shards, ",")+"}'::int[]", ":owners", fmt.Sprint(keys/10), ":keys", fmt.Sprint(keys), ":now", fmt.Sprint(now.UnixMicro())).Replace(statement)
 }

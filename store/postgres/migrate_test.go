@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store/bunstore"
 	"github.com/aichub/lanyard/store/bunstore/migrations"
@@ -136,6 +138,61 @@ func TestMigrateWaitsNoLongerThanItsCaller(t *testing.T) {
 	if !errors.Is(err, lanyard.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Migrate while another migrates = %v, want ErrUnavailable and DeadlineExceeded", err)
 	}
+}
+
+// A transaction that reads for long, as a backup does, keeps a migration waiting
+// and nobody else: verification goes on, and the migration goes through in the end.
+func TestMigrateBesideALongReader(t *testing.T) {
+	t.Parallel()
+	url := empty(t)
+	db := pool(t, url)
+	old, err := goose.NewProvider(goose.DialectPostgres, db, migrations.Postgres(),
+		goose.WithTableName("lanyard_migrations"), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Rollback() }()
+	var n int
+	if err := reader.QueryRowContext(t.Context(), `SELECT count(*) FROM lanyard_api_keys`).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	st, migrated := open(t, url, nil), make(chan error, 1)
+	go func() { migrated <- st.Migrate(t.Context()) }()
+
+	// Others read while the reader does, for longer than they may wait.
+	var longest time.Duration
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+		asked := time.Now()
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM lanyard_api_keys AS k JOIN lanyard_epochs AS e ON e.shard = k.shard`).Scan(&n)
+		cancel()
+		if err != nil {
+			t.Fatalf("a verification beside a migration that waits = %v after %v", err, time.Since(asked))
+		}
+		longest = max(longest, time.Since(asked))
+	}
+	if longest < time.Second {
+		t.Errorf("the longest verification took %v: the migration did not wait beside it", longest)
+	}
+	select {
+	case err := <-migrated:
+		t.Fatalf("Migrate beside the reader = %v, want that it waits", err)
+	default:
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Errorf("Migrate after the reader = %v", err)
+	}
+	works(t, url)
 }
 
 // Every table is ours by its name, and what a host keeps beside them, goose's

@@ -164,6 +164,10 @@ func create(path string) error {
 		err = f.Close()
 	}
 	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) { // the path is not repeated: it may be meant for another database, with a password
+			err = at.Err
+		}
 		return fmt.Errorf("sqlite: create: %w: %w", lanyard.ErrUnavailable, err)
 	}
 	return nil

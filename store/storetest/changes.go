@@ -269,6 +269,7 @@ func calls(ctx context.Context, st store.Store, w world) map[string]func() error
 		"APIKeyByID":          func() error { _, err := st.APIKeyByID(ctx, w.key.ID); return err },
 		"DeleteAPIKeyByID":    func() error { return st.DeleteAPIKeyByID(ctx, w.key.ID, at(60), of) },
 		"ExpiringAPIKeys":     func() error { _, err := st.ExpiringAPIKeys(ctx, at(0), at(1), "", 1); return err },
+		"AllAPIKeys":          func() error { _, err := st.AllAPIKeys(ctx, "", 1); return err },
 		"UnsignedAPIKeys":     func() error { _, err := st.UnsignedAPIKeys(ctx, "", 1); return err },
 		"SignAPIKey":          func() error { return st.SignAPIKey(ctx, w.key) },
 		"ExpiringProviderTokens": func() error {

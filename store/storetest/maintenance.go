@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,6 +107,14 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 		keys, err = st.ExpiringAPIKeys(t.Context(), at(0), time.Time{}, "", 10)
 		ok(t, err)
 		same(t, "ExpiringAPIKeys to zero", ids(keys, keyID), []string{})
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: w.key.ID, At: at(99)}}))
+		live := pages(t, keyID, func(after string) ([]store.APIKey, error) { return st.AllAPIKeys(t.Context(), after, 3) })
+		for _, k := range live {
+			same(t, "the KeyUsage in AllAPIKeys", k.KeyUsage, store.KeyUsage{})
+		}
+		same(t, "AllAPIKeys", ids(live, keyID), slices.Sorted(slices.Values([]string{
+			w.key.ID, tag(ben, "k0"), tag(ben, "k1"), tag(ben, "k3"), tag(ben, "k4"), tag(ben, "k5"), tag(ben, "k6"),
+		})))
 		all := pages(t, tokenID, func(after string) ([]store.ProviderToken, error) {
 			return st.AllProviderTokens(t.Context(), after, 3)
 		})
@@ -172,6 +181,9 @@ var maintenanceTests = map[string]func(*testing.T, store.Store){
 		if string(got.Wrapped) != "new" {
 			t.Error("a rewrapped key changed with its caller's")
 		}
+		odd := k
+		odd.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+		is(t, "RewrapOwnerKey of a key whose other columns are odd", st.RewrapOwnerKey(t.Context(), odd), nil)
 		k.ID = "gone"
 		is(t, "RewrapOwnerKey of a key that was replaced", st.RewrapOwnerKey(t.Context(), k), lanyard.ErrNotFound)
 	},

@@ -1,5 +1,9 @@
 -- +goose Up
 
+-- What waits for a lock has everybody else wait behind it: not for long. Then it
+-- fails, leaves the tables as they were and can be tried again.
+SET LOCAL lock_timeout = '2s';
+
 -- In the order in which all lock: epochs, keys, usage. Who is at work on a key
 -- meanwhile waits, or is waited for, and never both.
 SELECT count(*) FROM (SELECT shard FROM lanyard_epochs ORDER BY shard FOR UPDATE) AS held;

@@ -1,5 +1,8 @@
 -- +goose Up
 
+-- As in the second.
+SET LOCAL lock_timeout = '2s';
+
 -- The 256 epochs fit on two pages, so every verification read them all to find
 -- one. Spread out they are found by the primary key, and each update has room
 -- on its page. They come first, and in the order in which all lock them: who
