@@ -197,12 +197,12 @@ func (r *Ring) Rotate() error {
 // primary key is refused with lanyard.ErrConflict, an unknown id with
 // lanyard.ErrNotFound.
 func (r *Ring) Disable(id string) error {
-	return r.setState(id, StateDisabled)
+	return r.setState("disable", id, StateDisabled)
 }
 
 // Enable lets a disabled key unwrap again.
 func (r *Ring) Enable(id string) error {
-	return r.setState(id, StateDecrypt)
+	return r.setState("enable", id, StateDecrypt)
 }
 
 // Remove destroys a disabled key for good: what it wrapped never opens again,
@@ -245,12 +245,14 @@ func disabled(keys []ringKey, id string) (int, error) {
 	i := slices.IndexFunc(keys, func(k ringKey) bool { return k.id == id })
 	switch {
 	case i < 0:
-		return 0, lanyard.ErrNotFound
+		return 0, noKey(id)
 	case keys[i].state != StateDisabled:
-		return 0, lanyard.ErrConflict
+		return 0, fmt.Errorf("key %s is not disabled: %w", id, lanyard.ErrConflict)
 	}
 	return i, nil
 }
+
+func noKey(id string) error { return fmt.Errorf("key %q: %w", id, lanyard.ErrNotFound) }
 
 func (r *Ring) snapshot() []ringKey {
 	r.mu.RLock()
@@ -258,14 +260,14 @@ func (r *Ring) snapshot() []ringKey {
 	return slices.Clone(r.keys)
 }
 
-func (r *Ring) setState(id string, state State) error {
-	return r.change(string(state), func(keys []ringKey) ([]ringKey, error) {
+func (r *Ring) setState(what, id string, state State) error {
+	return r.change(what, func(keys []ringKey) ([]ringKey, error) {
 		i := slices.IndexFunc(keys, func(k ringKey) bool { return k.id == id })
 		switch {
 		case i < 0:
-			return nil, lanyard.ErrNotFound
+			return nil, noKey(id)
 		case keys[i].state == StatePrimary:
-			return nil, lanyard.ErrConflict
+			return nil, fmt.Errorf("key %s is the primary one, rotate first: %w", id, lanyard.ErrConflict)
 		}
 		keys[i].state = state
 		return keys, nil

@@ -89,7 +89,10 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 		return nil, err
 	}
 	if err := sealer.Check(ctx); err != nil {
-		return nil, fmt.Errorf("the key service is not the one of this database: %w", err)
+		if errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, crypto.ErrUnknownKey) {
+			return nil, fmt.Errorf("the key service is not the one of this database: %w", err)
+		}
+		return nil, fmt.Errorf("the key service cannot be used: %w", err)
 	}
 	onEvent := logEvents(logger)
 	keys, err := apikey.NewService(st, &apikey.Options{
