@@ -89,9 +89,10 @@ var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store, cursor 
 	return nil
 }
 
-var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store) (providertoken.Inspection, error) {
+var _ = func(ctx context.Context, sealer *crypto.Sealer, st store.Store) (providertoken.Inspection, apikey.Inspection, error) {
 	found, err := providertoken.Inspect(ctx, st, sealer, catalog.All(), nil)
-	return found, err
+	signed, err2 := apikey.Inspect(ctx, st, sealer)
+	return found, signed, errors.Join(err, err2)
 }
 
 var _ = func(st store.Store, sealer *crypto.Sealer) (*providertoken.Service, error) {

@@ -89,7 +89,10 @@ func TestPlans(t *testing.T) {
 		{"OwnerState", "lanyard_owner_states_pkey", func(ctx context.Context) error { _, err := st.OwnerState(ctx, owner); return err }},
 		{"OwnerKey", "lanyard_owner_keys_tenant_subject_", func(ctx context.Context) error { _, err := st.OwnerKey(ctx, owner); return err }},
 		{"Profile", "lanyard_profiles_pkey", func(ctx context.Context) error { _, err := st.Profile(ctx, owner); return err }},
-		{"ProviderToken", "lanyard_provider_tokens_pkey", func(ctx context.Context) error { _, err := st.ProviderToken(ctx, owner, "t"+keyID(2000)[1:]); return err }},
+		{"ProviderToken", "lanyard_provider_tokens_pkey", func(ctx context.Context) error {
+			_, err := st.ProviderToken(ctx, owner, "t"+keyID(2000)[1:])
+			return err
+		}},
 		{"ProviderTokens", "lanyard_provider_tokens_owner", func(ctx context.Context) error { _, err := st.ProviderTokens(ctx, owner); return err }},
 		{"RecordTokenUse", "lanyard_provider_tokens_pkey", func(ctx context.Context) error { return st.RecordTokenUse(ctx, owner, "t", now) }},
 		{"Events", "lanyard_events_owner", func(ctx context.Context) error { _, err := st.Events(ctx, owner, store.EventCursor{}, 51); return err }},
