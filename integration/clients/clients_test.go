@@ -128,7 +128,7 @@ func clients(t *testing.T) map[string]client {
 		},
 		"azure-devops-go-api": {
 			definition: shipped(t, "azure-devops"), platform: azureDevOps{providertest.AzureDevOps(accounts.Account)},
-			request: providertoken.CreateRequest{Fields: map[string]string{"organization": "acme"}, Secrets: secret("pat")}, carries: password,
+			request: providertoken.CreateRequest{Secrets: secret("pat")}, carries: password,
 			use: func(ctx context.Context, c *http.Client, base string) (string, error) {
 				connection := azuredevops.NewAnonymousConnection(base)
 				projects := core.ClientImpl{Client: *azuredevops.NewClientWithOptions(connection, base, azuredevops.WithHTTPClient(c))}
