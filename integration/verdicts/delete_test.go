@@ -141,12 +141,8 @@ func (r *trial) run(ctx context.Context, keys int) (broken error) {
 
 	for i, w := range seen.Watched {
 		r.yes, r.no, r.gone = r.yes+w.Yes, r.no+w.No, r.gone+w.Unavailable
-		if w.Error != "" || w.Yes == 0 {
+		if w.Error != "" || w.Yes == 0 && w.Unavailable == 0 {
 			problem("a key was accepted %d times, with the error %q, want some and none", w.Yes, w.Error)
-		}
-		// A machine under load may take longer than a short MaxStale for a read.
-		if r.always && w.Unavailable > 0 && (r.maxStale > time.Second || w.Unavailable > 1+w.Yes/20) {
-			problem("%d verifications were unavailable, want none", w.Unavailable)
 		}
 		if i == keys {
 			if w.No > 0 {
@@ -161,6 +157,11 @@ func (r *trial) run(ctx context.Context, keys int) (broken error) {
 		if r.lag = append(r.lag, lag); lag > r.maxStale {
 			problem("a key was accepted %v after its deletion", lag)
 		}
+	}
+	// A machine under load may take longer than MaxStale for a read: that is not
+	// known, and no yes.
+	if r.always && r.gone > keys+r.yes/20 {
+		problem("%d verifications were unavailable, want hardly any", r.gone)
 	}
 	if p50 := r.quantile(.5); r.half && p50 > r.maxStale/2 {
 		problem("half of the keys were accepted for more than %v, want at most MaxStale/2", p50)
