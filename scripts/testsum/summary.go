@@ -260,7 +260,7 @@ func (s *summary) report(required []string) bool {
 	}
 	ok := s.total.failed == 0 && s.total.passed > 0
 	for _, name := range required {
-		missing := ""
+		var missing string
 		switch c, known := s.backends[name]; {
 		case !known || c.passed == 0:
 			missing = "no test of " + name + " passed, and it is required"
