@@ -78,9 +78,10 @@ func plain(text string, n int) string {
 	}, strings.ToValidUTF8(text, ""))
 }
 
-// With returns a copy of e whose Detail also says value under key. An empty
-// value is left out.
+// With returns a copy of e whose Detail also says value under key, as valid UTF-8
+// without control characters. An empty value is left out.
 func (e Event) With(key, value string) Event {
+	value = plain(value, len(value))
 	if value == "" {
 		return e
 	}

@@ -344,12 +344,12 @@ func TestPollsDoNotOverlap(t *testing.T) {
 }
 
 // An answer that arrives after a later one changes nothing: a process that
-// could not poll after a deletion believes no poll that was sent before it.
+// could not poll after a change believes no poll that was sent before it.
 func TestPollSentBeforeDelete(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
-		key, token := p.here.create(t, ana, apikey.CreateRequest{})
+		_, token := p.here.create(t, ana, apikey.CreateRequest{})
 		_, other := p.here.create(t, ana, apikey.CreateRequest{})
 		p.here.wantGood(t, "another, so that there are polls", other)
 		slow := pollHook(func(_ context.Context, now *[store.Shards]int64, err error) (*[store.Shards]int64, error) {
@@ -359,12 +359,47 @@ func TestPollSentBeforeDelete(t *testing.T) {
 		p.here.store.onPoll.Store(&slow)
 		<-time.After(1050 * time.Millisecond) // one is under way, with the epochs of before
 		p.here.wantGood(t, "read after that poll was sent", token)
+		e := lanyard.NewEvent(t.Context(), time.Now(), ana, "owner.deactivated", "")
+		if err := p.here.memory.Deactivate(t.Context(), ana, time.Now(), e); err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := p.here.Delete(ctx, ana, key.ID, 0); err != nil {
-			t.Fatalf("Delete() = %v, want nil: the key is deleted", err)
+		if err := p.here.Refresh(ctx); !errors.Is(err, lanyard.ErrUnavailable) {
+			t.Errorf("Refresh() = %v, want ErrUnavailable", err)
 		}
 		<-time.After(1700 * time.Millisecond) // the poll's answer has arrived
+		p.here.wantRefused(t, "of a deactivated owner", token)
+	})
+}
+
+// Who hangs up between the commit of his deletion and the poll that follows has
+// his own shard read anew, and nobody else's keys.
+func TestHangingUpCostsOthersNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		if store.Shard(ana) == store.Shard(bob) {
+			t.Fatal("ana and bob share a shard")
+		}
+		p := newPair(t)
+		_, others := p.here.create(t, bob, apikey.CreateRequest{})
+		key, token := p.here.create(t, ana, apikey.CreateRequest{})
+		p.here.wantGood(t, "before", token)
+		p.here.wantGood(t, "another's, before", others)
+		ctx, hangUp := context.WithCancel(t.Context())
+		leave := pollHook(func(ctx context.Context, _ *[store.Shards]int64, _ error) (*[store.Shards]int64, error) {
+			hangUp()
+			return nil, ctx.Err()
+		})
+		p.here.store.onPoll.Store(&leave)
+		if err := p.here.Delete(ctx, ana, key.ID, 0); err != nil {
+			t.Fatalf("Delete() = %v, want nil", err)
+		}
+		reads := p.here.store.lookups.Load()
+		p.here.wantGood(t, "another's, after", others)
+		if n := p.here.store.lookups.Load() - reads; n != 0 {
+			t.Errorf("%d reads of another's key, want none", n)
+		}
 		p.here.wantRefused(t, "deleted", token)
 	})
 }

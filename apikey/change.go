@@ -73,7 +73,7 @@ func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, ve
 	if err := s.store.DeleteAPIKey(ctx, k, e); err != nil {
 		return fmt.Errorf("apikey: delete: %w", err)
 	}
-	_ = s.refresh(ctx) // the key is deleted, and every other is read anew where that fails
+	s.refreshOwner(ctx, owner)
 	s.onEvent(ctx, e)
 	return nil
 }

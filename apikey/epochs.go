@@ -44,8 +44,9 @@ type epochs struct {
 	logger   *slog.Logger
 
 	last   atomic.Pointer[poll]
-	turn   chan struct{} // holds one token: polls do not overlap
-	broken bool          // the last poll failed; whoever has the turn
+	floors [store.Shards]atomic.Int64 // verdicts of a shard read before are no good
+	turn   chan struct{}              // holds one token: polls do not overlap
+	broken bool                       // the last poll failed; whoever has the turn
 }
 
 func newEpochs(st any, maxStale time.Duration, watch *stopwatch, logger *slog.Logger) *epochs {
@@ -67,6 +68,9 @@ func (e *epochs) age() (time.Duration, bool) {
 // the last poll and since t-maxStale, or the last poll was sent since
 // t-maxStale and shows the epoch v was read with.
 func (e *epochs) good(v *verdict, t int64) bool {
+	if v.read <= e.floors[v.shard].Load() {
+		return false
+	}
 	oldest := t - int64(e.maxStale)
 	p := e.last.Load()
 	if v.read > p.sent {
@@ -124,6 +128,17 @@ func (e *epochs) publish(p *poll) {
 func (e *epochs) distrust() {
 	now := e.watch.next()
 	e.publish(&poll{sent: now, since: now})
+}
+
+// distrustShard does so for the keys of one shard. Floors only rise.
+func (e *epochs) distrustShard(shard int) {
+	floor := &e.floors[shard]
+	for now := e.watch.next(); ; {
+		last := floor.Load()
+		if last >= now || floor.CompareAndSwap(last, now) {
+			return
+		}
+	}
 }
 
 // ask calls the store, which may run on a goroutine of ours, where its panic

@@ -54,5 +54,5 @@ func (s *Service) note(ctx context.Context, action string, v *verdict, c *Call) 
 	}
 	e := lanyard.NewEvent(lanyard.WithRequest(ctx, c.from(ctx)), now, v.owner, action, v.id).With(DetailName, v.name)
 	e.Via, e.DedupeKey = lanyard.ViaAPIKey, action+"/"+v.id+"/"+now.Format("2006-01-02T15")
-	s.uses.tell(e)
+	s.uses.tell(ctx, e)
 }

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
+	"runtime/debug"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -23,6 +25,12 @@ func (s *Service) foreignHash(token string) (hash [sha256.Size]byte, ok bool) {
 	if s.foreign == nil || token == "" || len(token) > maxForeign {
 		return hash, false
 	}
+	defer func() { // the hook is the host's, and what it cannot tell is no token
+		if recover() != nil {
+			s.logger.Error("the hook for foreign tokens panicked", slog.String("stack", string(debug.Stack())))
+			hash, ok = [sha256.Size]byte{}, false
+		}
+	}()
 	hashed, ok := s.foreign(token)
 	if !ok || hashed == "" {
 		return hash, false

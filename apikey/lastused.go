@@ -36,6 +36,12 @@ type use struct {
 	pending bool // in the log's list
 }
 
+// fact is a line of the history and the context of the call it tells of.
+type fact struct {
+	ctx   context.Context //nolint:containedctx // whoever flushes is somebody else
+	event lanyard.Event
+}
+
 // sighting is one use: when, in microseconds of Unix time, and from where.
 type sighting struct {
 	at   int64
@@ -61,8 +67,8 @@ type useLog struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex
-	pending []*use          // at most maxUses
-	facts   []lanyard.Event // at most maxFacts
+	pending []*use // at most maxUses
+	facts   []fact // at most maxFacts
 
 	wake     chan struct{} // something must not wait for 15 seconds
 	flushing chan struct{} // holds one token: whoever has it flushes
@@ -127,10 +133,10 @@ func (u *useLog) add(k *use) bool {
 
 // tell has the history told of a fact, by the goroutine: whoever presents a key
 // neither waits for that nor can prevent it by hanging up.
-func (u *useLog) tell(e lanyard.Event) {
+func (u *useLog) tell(ctx context.Context, e lanyard.Event) {
 	u.mu.Lock()
 	if len(u.facts) < maxFacts {
-		u.facts = append(u.facts, e)
+		u.facts = append(u.facts, fact{ctx: context.WithoutCancel(ctx), event: e})
 	}
 	u.mu.Unlock()
 	u.hurry()
@@ -240,12 +246,16 @@ func (u *useLog) flushFacts(ctx context.Context) error {
 	facts := u.facts
 	u.facts = nil
 	u.mu.Unlock()
-	for i, e := range facts {
-		err := u.guard(ctx, func() error { return u.store.Append(ctx, e) })
+	for i, f := range facts {
+		err := u.guard(ctx, func() error { return u.append(ctx, f) })
+		var input *lanyard.InputError
 		switch {
 		case err == nil:
-			u.onFact(ctx, e)
+			_ = u.guard(f.ctx, func() error { u.onFact(f.ctx, f.event); return nil })
 		case errors.Is(err, lanyard.ErrExists): // another process told it
+		case errors.As(err, &input): // and always will
+			u.logger.WarnContext(f.ctx, "a use of an api key cannot be recorded",
+				slog.String("action", f.event.Action), slog.String("key_id", f.event.Object))
 		default:
 			u.mu.Lock()
 			u.facts = slices.Concat(facts[i:], u.facts)
@@ -257,8 +267,16 @@ func (u *useLog) flushFacts(ctx context.Context) error {
 	return nil
 }
 
-// guard calls the store. It may run on a goroutine of ours, where a panic of
-// the store would end the host's process.
+// append stores a fact in the context it belongs to, and gives up with ctx.
+func (u *useLog) append(ctx context.Context, f fact) error {
+	own, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	return u.store.Append(own, f.event)
+}
+
+// guard calls the store or the host. It may run on a goroutine of ours, where a
+// panic of theirs would end the host's process.
 func (u *useLog) guard(ctx context.Context, fn func() error) (err error) {
 	defer func() {
 		if recover() != nil {

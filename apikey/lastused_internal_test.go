@@ -26,7 +26,7 @@ func TestUseLogIsBounded(t *testing.T) {
 			u.note(&use{id: round + strconv.Itoa(i)}, int64(i+1), "")
 		}
 		for range maxFacts + 10 {
-			u.tell(lanyard.Event{ID: round})
+			u.tell(t.Context(), lanyard.Event{ID: round})
 		}
 		if err := u.flush(t.Context()); err == nil {
 			t.Error("flush() to a deaf store = nil, want an error")

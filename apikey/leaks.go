@@ -38,6 +38,7 @@ const (
 	LeakDeleted       LeakVerdict = "deleted"        // a key, which is deleted now
 	LeakDeletedBefore LeakVerdict = "deleted_before" // a key that was deleted already
 	LeakUnknown       LeakVerdict = "unknown"        // no key of ours
+	LeakFailed        LeakVerdict = "failed"         // it could not be dealt with
 )
 
 // LeakResult is what became of one [Leak]. Owner and KeyID are empty for
@@ -58,16 +59,20 @@ type LeakResult struct {
 // gives nobody a right. So neither a forged row nor a key service that is down
 // keeps a leaked key alive.
 //
-// The results come in the order of leaks. After an error, lanyard.ErrUnavailable
-// in general, they are those of the leaks that were dealt with; reporting all of
-// them again is harmless.
+// The results come in the order of leaks. One that cannot be dealt with is
+// LeakFailed and keeps no other alive; the errors of all of them are joined,
+// lanyard.ErrUnavailable in general, and reporting all leaks again is harmless.
+// Those that ctx left no time for have no result.
 func (s *Service) ReportLeaks(ctx context.Context, leaks []Leak) (_ []LeakResult, err error) {
 	ctx, end := s.spans.Start(ctx, "apikey.ReportLeaks")
 	defer end(&err)
 	if s.closed.Load() {
 		return nil, errClosed
 	}
-	var results []LeakResult
+	var (
+		results []LeakResult
+		failed  []error
+	)
 	changed := false
 	defer func() {
 		if changed {
@@ -83,14 +88,20 @@ func (s *Service) ReportLeaks(ctx context.Context, leaks []Leak) (_ []LeakResult
 		switch {
 		case errors.Is(err, lanyard.ErrNotFound):
 			results = append(results, LeakResult{Verdict: LeakUnknown})
+		case ctx.Err() != nil:
+			return results, fmt.Errorf("apikey: report leaks: %w", unavailable(ctx.Err()))
 		case err != nil:
-			return results, fmt.Errorf("apikey: report leaks: %w", err)
+			failed = append(failed, err)
+			results = append(results, LeakResult{Verdict: LeakFailed})
 		case deleted:
 			changed = true
 			results = append(results, LeakResult{Verdict: LeakDeleted, Owner: k.Owner, KeyID: k.ID})
 		default:
 			results = append(results, LeakResult{Verdict: LeakDeletedBefore, Owner: k.Owner, KeyID: k.ID})
 		}
+	}
+	if len(failed) > 0 {
+		return results, fmt.Errorf("apikey: report leaks: %w", errors.Join(failed...))
 	}
 	return results, nil
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -56,6 +57,8 @@ type watched struct {
 	onAppend func(err error) error
 
 	noAppends atomic.Bool
+	ctxAppend func(context.Context)
+	poisoned  lanyard.Owner               // whose facts are refused for ever
 	onUse     func(context.Context) error // instead of the call, unless it returns nil
 	polls     atomic.Int64
 	onPoll    atomic.Pointer[pollHook]
@@ -110,6 +113,12 @@ func (w *watched) RotateAPIKey(ctx context.Context, old, next store.APIKey, limi
 
 func (w *watched) Append(ctx context.Context, e lanyard.Event) error {
 	w.appends.Add(1)
+	if w.ctxAppend != nil {
+		w.ctxAppend(ctx)
+	}
+	if w.poisoned == e.Owner {
+		return fmt.Errorf("store: %w", &lanyard.InputError{Field: "event.owner", Code: lanyard.CodeInvalid, Message: "never"})
+	}
 	if w.noAppends.Load() {
 		return lanyard.ErrUnavailable
 	}

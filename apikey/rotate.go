@@ -96,7 +96,7 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 		return Rotated{}, err
 	}
 	next.Version = 1
-	_ = s.refresh(ctx)
+	s.refreshOwner(ctx, old.Owner)
 	s.onEvent(ctx, e)
 	return Rotated{Key: fromRecord(next, now), Secret: t.secret(), OldExpiresAt: old.ExpiresAt}, nil
 }

@@ -157,6 +157,15 @@ func (s *Service) Refresh(ctx context.Context) (err error) {
 	return nil
 }
 
+// refreshOwner has this process learn of a change of an owner's keys. Where it
+// cannot, or the caller hung up, it reads the keys of his shard anew, and leaves
+// all others alone.
+func (s *Service) refreshOwner(ctx context.Context, owner lanyard.Owner) {
+	if s.epochs.poll(ctx) != nil {
+		s.epochs.distrustShard(store.Shard(owner))
+	}
+}
+
 func (s *Service) refresh(ctx context.Context) error {
 	err := s.epochs.poll(ctx)
 	if err != nil {

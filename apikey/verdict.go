@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync/atomic"
 
 	"github.com/aichub/lanyard"
@@ -42,10 +43,14 @@ type keyState struct {
 // newVerdict returns what row says. read is when it was asked for.
 func (s *Service) newVerdict(hash [sha256.Size]byte, row store.KeyLookup, read int64) *verdict {
 	k := row.Key
+	scopes := slices.Clip(slices.DeleteFunc(slices.Clone(k.Scopes), func(scope string) bool {
+		_, offered := s.offered[scope]
+		return !offered
+	}))
 	v := &verdict{
 		hash: hash, read: read, epoch: row.Epoch, shard: uint8(store.Shard(k.Owner)),
 		deleted: !k.DeletedAt.IsZero(), deactivated: row.Owner.Deactivated(), rotated: !k.RotatedAt.IsZero(),
-		id: k.ID, name: k.Name, owner: k.Owner, scopes: k.Scopes, mask: s.offered.mask(k.Scopes),
+		id: k.ID, name: k.Name, owner: k.Owner, scopes: scopes, mask: s.offered.mask(scopes),
 	}
 	if !k.ExpiresAt.IsZero() {
 		v.expires = k.ExpiresAt.UnixMicro()
