@@ -203,7 +203,7 @@ var _ = func(mail func(ctx context.Context, e lanyard.Event)) *apikey.Options {
 		OnEvent: func(ctx context.Context, e lanyard.Event) {
 			switch e.Action {
 			case apikey.ActionLeaked, apikey.ActionExpiring, apikey.ActionUsedAfterDelete:
-				mail(ctx, e)
+				enqueue(ctx, e)
 			}
 		},
 	}
