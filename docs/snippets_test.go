@@ -198,7 +198,7 @@ var _ = func(ctx context.Context, keys *apikey.Service, found string) error {
 	return err
 }
 
-var _ = func(mail func(ctx context.Context, e lanyard.Event)) *apikey.Options {
+var _ = func(enqueue func(ctx context.Context, e lanyard.Event)) *apikey.Options {
 	return &apikey.Options{
 		OnEvent: func(ctx context.Context, e lanyard.Event) {
 			switch e.Action {
