@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -15,25 +16,29 @@ import (
 	"github.com/aichub/lanyard/store"
 )
 
+// neverMarked is the mark of a verdict whose key was not used.
+const neverMarked = -int64(markEvery)
+
 const (
 	markEvery    = time.Second // how often a use of one key is noted
 	flushEvery   = 15 * time.Second
 	flushPause   = time.Second // between two flushes of the goroutine
 	flushTimeout = 10 * time.Second
 	listTimeout  = 2 * time.Second // how long a list waits for a flush
-	maxUses      = 1 << 16         // keys; about 6 MiB
+	flushSize    = 4096            // verdicts whose marks one call of the store takes
+	maxLeft      = 1 << 16         // uses; about 6 MiB
 	maxFacts     = 1 << 12
 )
 
-// use is what was seen of a key and is not stored yet.
+// use is what was seen of a key and is not stored yet. The first use of it in
+// this process, and the first from each other address, is noted here; of the
+// others there is only the mark on its verdict.
 type use struct {
-	id string
-
-	mu      sync.Mutex
-	first   sighting // zero once one is stored: then later ones are no first use
-	last    sighting
-	stored  bool // a first use is
-	pending bool // in the log's list
+	mu     sync.Mutex
+	first  *sighting // nil once one is stored: then later ones are no first use
+	last   sighting  // as of the last note
+	noted  int64     // when that was, by the stopwatch
+	stored int64     // the latest mark that is
 }
 
 // fact is a line of the history and the context of the call it tells of.
@@ -55,7 +60,7 @@ func (s sighting) record(id string) store.KeyUse {
 // useLog keeps what verifications saw and stores it in the background: when and
 // from where keys were used, and the facts the history is told.
 //
-// A verification only leaves a mark in memory, at most one a second and key. One
+// A verification only leaves a mark on its verdict, at most one a second. One
 // goroutine stores the marks of all keys together: every 15 seconds, and at once
 // when a key is seen for the first time, so that "never used" does not stand
 // there while a user tries out his new key; never more than once a second. What
@@ -66,9 +71,15 @@ type useLog struct {
 	onFact func(context.Context, lanyard.Event)
 	logger *slog.Logger
 
-	mu      sync.Mutex
-	pending []*use // at most maxUses
-	facts   []fact // at most maxFacts
+	table *verdicts
+	watch *stopwatch
+	clock func() time.Time
+	seed  maphash.Seed // of the hashes of addresses
+	next  int          // word of the marks where the next flush begins
+
+	mu    sync.Mutex
+	left  []store.KeyUse // at most maxLeft, of verdicts that are gone
+	facts []fact         // at most maxFacts
 
 	wake     chan struct{} // something must not wait for 15 seconds
 	flushing chan struct{} // holds one token: whoever has it flushes
@@ -82,12 +93,14 @@ type useStore interface {
 	Append(ctx context.Context, e lanyard.Event) error
 }
 
-// newUseLog returns a useLog whose goroutine ends with close. onFact hears each
-// fact that this process was the one to store.
-func newUseLog(st useStore, onFact func(context.Context, lanyard.Event), logger *slog.Logger) *useLog {
+// newUseLog returns the useLog of the keys in table, whose goroutine ends with
+// close. onFact hears each fact that this process was the one to store.
+func newUseLog(st useStore, table *verdicts, watch *stopwatch, clock func() time.Time,
+	onFact func(context.Context, lanyard.Event), logger *slog.Logger) *useLog {
 	ctx, stop := context.WithCancel(context.Background())
 	u := &useLog{
 		store: st, onFact: onFact, logger: logger,
+		table: table, watch: watch, clock: clock, seed: maphash.MakeSeed(),
 		wake: make(chan struct{}, 1), flushing: make(chan struct{}, 1),
 		stop: stop, stopped: make(chan struct{}),
 	}
@@ -95,40 +108,70 @@ func newUseLog(st useStore, onFact func(context.Context, lanyard.Event), logger 
 	return u
 }
 
-// note marks a key as used. It never waits for the store. While the store takes
-// nothing and maxUses keys are marked, further keys are passed over.
-func (u *useLog) note(k *use, at int64, from string) {
-	seen := sighting{at: at, from: from}
-	k.mu.Lock()
-	unseen := !k.stored && k.first.at == 0
-	if unseen || !k.stored && at < k.first.at {
-		k.first = seen
+// mark says that a key is used now, by the stopwatch, from that address. It
+// never waits for the store.
+func (u *useLog) mark(v *verdict, now int64, address string) {
+	from := uint32(maphash.String(u.seed, address)) | 1
+	unseen := v.from.Load() != from && u.note(v, now, from, network(address))
+	v.marked.Store(now)
+	if v.gone.Load() { // so who took it out of the table may have missed the mark
+		u.leave(v)
 	}
-	if at > k.last.at {
-		k.last = seen
-	}
-	join := !k.pending
-	k.pending = true
-	k.mu.Unlock()
-
-	if join && !u.add(k) {
-		k.mu.Lock()
-		k.pending = false
-		k.mu.Unlock()
-	}
+	u.table.marks.set(v.place)
 	if unseen {
 		u.hurry()
 	}
 }
 
-func (u *useLog) add(k *use) bool {
+// note keeps more of a use than a mark can say, and reports whether it is the
+// first of the key in this process.
+func (u *useLog) note(v *verdict, now int64, from uint32, network string) (unseen bool) {
+	k := &v.state.use
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	seen := sighting{at: u.clock().UnixMicro(), from: network}
+	if unseen = k.stored == 0 && k.first == nil; unseen {
+		first := seen
+		k.first = &first
+	}
+	if now >= k.noted {
+		k.last, k.noted = seen, now
+	}
+	v.from.Store(from)
+	return unseen
+}
+
+// seen returns what is to be stored of a key, up to the mark on v.
+func (u *useLog) seen(v *verdict) (marked int64, uses []store.KeyUse) {
+	k := &v.state.use
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	marked = v.marked.Load()
+	if k.last.at == 0 || marked <= k.stored {
+		return marked, nil
+	}
+	last := k.last
+	if marked != k.noted {
+		last.at = u.clock().UnixMicro() - (u.watch.now()-marked)/int64(time.Microsecond)
+	}
+	if k.first != nil && *k.first != last {
+		uses = append(uses, k.first.record(v.id))
+	}
+	return marked, append(uses, last.record(v.id))
+}
+
+// leave keeps what was seen of a key whose verdict is gone. While the store
+// takes nothing and maxLeft uses wait, further ones are passed over.
+func (u *useLog) leave(v *verdict) {
+	if v == nil {
+		return
+	}
+	_, uses := u.seen(v)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if len(u.pending) >= maxUses {
-		return false
+	if len(u.left)+len(uses) <= maxLeft {
+		u.left = append(u.left, uses...)
 	}
-	u.pending = append(u.pending, k)
-	return true
 }
 
 // tell has the history told of a fact, by the goroutine: whoever presents a key
@@ -205,40 +248,68 @@ func (u *useLog) flush(ctx context.Context) error {
 	return errors.Join(u.flushUses(ctx), u.flushFacts(ctx))
 }
 
+// flushUses goes once around the table. Where the store fails, the next flush
+// goes on from there.
 func (u *useLog) flushUses(ctx context.Context) error {
-	u.mu.Lock()
-	pending := u.pending
-	u.pending = nil
-	u.mu.Unlock()
-	if len(pending) == 0 {
-		return nil
+	if err := u.flushLeft(ctx); err != nil {
+		return err
 	}
-	uses := make([]store.KeyUse, 0, len(pending))
-	for _, k := range pending {
-		k.mu.Lock()
-		if k.first.at != 0 && k.first.at != k.last.at {
-			uses = append(uses, k.first.record(k.id))
+	var batch []*verdict
+	for range u.table.marks {
+		batch = u.table.marked(batch, u.next)
+		u.next = (u.next + 1) % len(u.table.marks)
+		if len(batch) >= flushSize {
+			if err := u.flushMarks(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
 		}
-		uses = append(uses, k.last.record(k.id))
-		k.pending = false
-		k.mu.Unlock()
 	}
-	err := u.guard(ctx, func() error { return u.store.RecordKeyUse(ctx, uses) })
-	for _, k := range pending {
+	return u.flushMarks(ctx, batch)
+}
+
+// flushMarks stores the marks on some verdicts, or says where they are.
+func (u *useLog) flushMarks(ctx context.Context, verdicts []*verdict) error {
+	marked := make([]int64, len(verdicts))
+	var uses []store.KeyUse
+	for i, v := range verdicts {
+		at, seen := u.seen(v)
+		marked[i], uses = at, append(uses, seen...)
+	}
+	err := u.record(ctx, uses)
+	for i, v := range verdicts {
+		if err != nil {
+			u.table.marks.set(v.place)
+			continue
+		}
+		k := &v.state.use
 		k.mu.Lock()
-		again := err != nil && !k.pending
-		k.pending = k.pending || again
-		if err == nil {
-			k.stored, k.first = true, sighting{}
-		}
+		k.stored, k.first = max(k.stored, marked[i]), nil
 		k.mu.Unlock()
-		if again && !u.add(k) {
-			k.mu.Lock()
-			k.pending = false
-			k.mu.Unlock()
-		}
 	}
 	return err
+}
+
+// flushLeft stores what was seen of keys whose verdicts are gone.
+func (u *useLog) flushLeft(ctx context.Context) error {
+	u.mu.Lock()
+	left := u.left
+	u.left = nil
+	u.mu.Unlock()
+	err := u.record(ctx, left)
+	if err != nil {
+		u.mu.Lock()
+		u.left = append(left, u.left[:min(len(u.left), maxLeft-len(left))]...)
+		u.mu.Unlock()
+	}
+	return err
+}
+
+func (u *useLog) record(ctx context.Context, uses []store.KeyUse) error {
+	if len(uses) == 0 {
+		return nil
+	}
+	return u.guard(ctx, func() error { return u.store.RecordKeyUse(ctx, uses) })
 }
 
 func (u *useLog) flushFacts(ctx context.Context) error {

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"strconv"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -20,10 +22,13 @@ func (deaf) Append(context.Context, lanyard.Event) error        { return lanyard
 // flushes put back what they took.
 func TestUseLogIsBounded(t *testing.T) {
 	t.Parallel()
-	u := newUseLog(deaf{}, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+	table := newVerdicts(1)
+	u := newUseLog(deaf{}, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
 	for _, round := range []string{"a", "b"} {
-		for i := range maxUses + 10 {
-			u.note(&use{id: round + strconv.Itoa(i)}, int64(i+1), "")
+		for i := range maxLeft + 10 {
+			v, left := table.put(verdictOn(table, round+strconv.Itoa(i), int64(i+1)))
+			u.leave(left)
+			u.mark(v, u.watch.now(), "")
 		}
 		for range maxFacts + 10 {
 			u.tell(t.Context(), lanyard.Event{ID: round})
@@ -33,13 +38,91 @@ func TestUseLogIsBounded(t *testing.T) {
 		}
 	}
 	u.mu.Lock()
-	if len(u.pending) != maxUses || len(u.facts) != maxFacts {
-		t.Errorf("%d uses and %d facts wait, want %d and %d", len(u.pending), len(u.facts), maxUses, maxFacts)
+	if len(u.left) != maxLeft || len(u.facts) != maxFacts {
+		t.Errorf("%d uses and %d facts wait, want %d and %d", len(u.left), len(u.facts), maxLeft, maxFacts)
 	}
 	u.mu.Unlock()
 	if err := u.close(t.Context()); err == nil {
 		t.Error("close() to a deaf store = nil, want an error: the last uses are lost")
 	}
+}
+
+// No use is lost where a verdict is replaced beside it, and none where the store
+// takes only some of what it is given.
+func TestNoUseIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := newVerdicts(2 * flushSize)
+		l := &ledger{last: make(map[string]time.Time)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		wantUsed := func(what, key string, at time.Time) {
+			t.Helper()
+			if err := u.flush(t.Context()); err != nil {
+				t.Fatalf("flush() = %v, want nil", err)
+			}
+			if got := l.last[key]; !got.Equal(at) {
+				t.Errorf("%s: last used at %v, want %v", what, got, at)
+			}
+		}
+		old := table.keep(verdictOn(table, "a", 1))
+		u.mark(old, u.watch.now(), "192.0.2.1")
+		wantUsed("first use", "a", time.Now())
+
+		<-time.After(2 * time.Second)
+		u.mark(old, u.watch.now(), "192.0.2.1")
+		used := time.Now()
+		newer := table.keep(verdictOn(table, "a", 2))
+		wantUsed("replaced after the mark", "a", used)
+
+		<-time.After(2 * time.Second)
+		table.keep(verdictOn(table, "a", 3))
+		u.mark(newer, u.watch.now(), "192.0.2.1")
+		wantUsed("replaced before the mark", "a", time.Now())
+
+		const keys = 2*flushSize - 1
+		<-time.After(2 * time.Second)
+		used = time.Now()
+		for i := range keys {
+			u.mark(table.keep(verdictOn(table, strconv.Itoa(i), 1)), u.watch.now(), "")
+		}
+		l.failing = true
+		for range 10 {
+			_ = u.flush(t.Context())
+		}
+		if l.taken == 0 {
+			t.Error("a store that takes every other call got nothing")
+		}
+		l.failing = false
+		for i := range keys {
+			wantUsed("stored in parts", strconv.Itoa(i), used)
+		}
+		if err := u.close(t.Context()); err != nil {
+			t.Errorf("close() = %v, want nil", err)
+		}
+	})
+}
+
+// ledger is a store that remembers the last use of each key. While it fails it
+// takes every other call.
+type ledger struct {
+	failing      bool
+	calls, taken int
+	last         map[string]time.Time
+}
+
+func (l *ledger) Append(context.Context, lanyard.Event) error { return nil }
+
+func (l *ledger) RecordKeyUse(_ context.Context, uses []store.KeyUse) error {
+	if l.calls++; l.failing && l.calls%2 == 0 {
+		return lanyard.ErrUnavailable
+	}
+	for _, u := range uses {
+		l.taken++
+		if u.At.After(l.last[u.ID]) {
+			l.last[u.ID] = u.At
+		}
+	}
+	return nil
 }
 
 func TestToldIsBounded(t *testing.T) {

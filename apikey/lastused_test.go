@@ -243,6 +243,32 @@ func TestLastUsedWhenTheStorePanics(t *testing.T) {
 	})
 }
 
+// A use is stored although the process had no room to remember its key.
+func TestLastUsedOfForgottenKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		small := newService(t, b.store, &apikey.Options{MaxCached: 1})
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		_, other := b.create(t, ana, apikey.CreateRequest{})
+		verify := func(token string) {
+			if _, err := small.Verify(t.Context(), token); err != nil {
+				t.Fatalf("Verify() = %v, want nil", err)
+			}
+		}
+		verify(token)
+		<-time.After(5 * time.Second) // its first use is stored
+		verify(token)
+		last := time.Now()
+		verify(other) // takes its place
+		<-time.After(15 * time.Second)
+		synctest.Wait()
+		if got := b.used(t, key.ID); !got.Equal(last) {
+			t.Errorf("the key was used at %v, want %v", got, last)
+		}
+	})
+}
+
 // Time of use never goes back, whatever clocks do.
 func TestLastUsedIsMonotonic(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package apikey
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -29,9 +28,9 @@ var errTooSlow = fmt.Errorf("the store answers too slowly for MaxStale: %w", lan
 // lookUp returns a verdict that is good now, from the store. However many
 // callers want the same key, the store is asked once; one that joins is not
 // content with an answer that was asked for too early for it.
-func (s *Service) lookUp(ctx context.Context, hash [sha256.Size]byte, id string) (*verdict, error) {
+func (s *Service) lookUp(ctx context.Context, t presented) (*verdict, error) {
 	for range lookupAttempts {
-		v, err := s.shared(ctx, hash, id)
+		v, err := s.shared(ctx, t)
 		if err != nil {
 			return nil, err
 		}
@@ -43,21 +42,21 @@ func (s *Service) lookUp(ctx context.Context, hash [sha256.Size]byte, id string)
 }
 
 // shared reads the store, or joins who is reading the same key.
-func (s *Service) shared(ctx context.Context, hash [sha256.Size]byte, id string) (*verdict, error) {
+func (s *Service) shared(ctx context.Context, t presented) (*verdict, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if s.epochs.maxStale < 0 {
-		return s.read(ctx, hash, id)
+		return s.read(ctx, t)
 	}
-	done := s.reads.DoChan(string(hash[:]), func() (any, error) {
+	done := s.reads.DoChan(string(t.hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookupTimeout)
 		defer cancel()
 		defer context.AfterFunc(s.running, cancel)()
-		if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, s.watch.now()) {
+		if v := s.verdicts.get(t.place, &t.hash); v != nil && s.epochs.good(v, s.watch.now()) {
 			return v, nil // who was faster has read it
 		}
-		return s.read(ctx, hash, id)
+		return s.read(ctx, t)
 	})
 	select {
 	case r := <-done:
@@ -72,7 +71,7 @@ func (s *Service) shared(ctx context.Context, hash [sha256.Size]byte, id string)
 
 // read asks the store and keeps what it says. The errors are those of the
 // store, which is not known where the token is, and errForged.
-func (s *Service) read(ctx context.Context, hash [sha256.Size]byte, id string) (_ *verdict, err error) {
+func (s *Service) read(ctx context.Context, t presented) (_ *verdict, err error) {
 	defer func() {
 		if recover() != nil { // on a goroutine of ours it would end the host's process
 			s.logger.ErrorContext(ctx, "reading an api key panicked", slog.String("stack", string(debug.Stack())))
@@ -81,17 +80,19 @@ func (s *Service) read(ctx context.Context, hash [sha256.Size]byte, id string) (
 	}()
 	s.measured.reads.Add(ctx, 1)
 	asked := s.watch.next()
-	row, err := s.store.APIKeyByHash(ctx, hash[:])
+	row, err := s.store.APIKeyByHash(ctx, t.hash[:])
 	if err != nil {
 		if errors.Is(err, lanyard.ErrNotFound) {
-			s.verdicts.forget(&hash, asked)
+			s.uses.leave(s.verdicts.forget(t.place, &t.hash, asked))
 		}
 		return nil, err
 	}
-	if err := s.believe(ctx, hash[:], id, row.Key); err != nil {
+	if err := s.believe(ctx, t.hash[:], t.id, row.Key); err != nil {
 		return nil, err
 	}
-	return s.verdicts.put(s.newVerdict(hash, row, asked)), nil
+	v, left := s.verdicts.put(s.newVerdict(t, row, asked))
+	s.uses.leave(left)
+	return v, nil
 }
 
 // errForged says that a row is not what this service wrote.

@@ -92,7 +92,7 @@ func NewService(st Store, o *Options) (*Service, error) {
 	if s.measured, err = newInstruments(opt.MeterProvider, s.epochs.age); err != nil {
 		return nil, fmt.Errorf("apikey: %w", err)
 	}
-	s.uses = newUseLog(st, opt.OnEvent, opt.Logger)
+	s.uses = newUseLog(st, s.verdicts, s.watch, s.clock, opt.OnEvent, opt.Logger)
 	s.polled = make(chan struct{})
 	s.running, s.stop = context.WithCancel(context.Background())
 	go func() {

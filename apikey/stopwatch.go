@@ -14,8 +14,8 @@ type stopwatch struct {
 
 func newStopwatch() *stopwatch { return &stopwatch{start: time.Now()} }
 
-// now is the present, in nanoseconds since the start.
-func (w *stopwatch) now() int64 { return int64(time.Since(w.start)) }
+// now is the present, in nanoseconds since just before the start: never 0.
+func (w *stopwatch) now() int64 { return int64(time.Since(w.start)) + 1 }
 
 // next is the present, and later than every earlier answer: of two readers of
 // the store the one that asked second can be told also where the clock is too

@@ -2,20 +2,24 @@ package apikey
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
+	"hash/maphash"
 	"math/bits"
 	"sync"
 	"sync/atomic"
 )
 
-// verdicts keeps the verdicts on up to limit tokens, by the hash of the token.
+// verdicts keeps the verdicts on up to limit tokens.
 //
 // Reading takes no lock: a table that never grows holds chains of verdicts,
 // linked by atomic pointers. A reader who meets a change may miss a verdict,
 // which costs a read of the store, and finds none that is not in the table.
-// The hash is a SHA-256 and needs no other: who wants long chains has to be
-// issued the keys for them.
+//
+// The place of a token depends on its text and a seed of this table, so that
+// nobody can have tokens imported that make long chains, and so that the
+// processor can fetch a verdict while it still computes the token's SHA-256,
+// which alone decides.
 type verdicts struct {
+	seed  maphash.Seed
 	slots []atomic.Pointer[verdict] // a power of two
 	shift int
 
@@ -23,20 +27,31 @@ type verdicts struct {
 	limit int
 	count int
 	hand  int // where the next victim is looked for
+
+	marks marks
 }
 
 func newVerdicts(limit int) *verdicts {
-	width := bits.Len(uint(limit - 1)) // the table has limit slots or up to twice as many
-	return &verdicts{slots: make([]atomic.Pointer[verdict], 1<<width), shift: 64 - width, limit: limit}
+	width := bits.Len(uint(limit + limit/2)) // the table has 1.5 to 3 times limit slots: chains are short
+	return &verdicts{
+		seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[verdict], 1<<width), shift: 64 - width, limit: limit,
+		marks: newMarks(1 << width),
+	}
 }
 
-func (vs *verdicts) slot(hash *[sha256.Size]byte) *atomic.Pointer[verdict] {
-	return &vs.slots[binary.BigEndian.Uint64(hash[:8])>>vs.shift]
+// place returns where verdicts on token are, and has the processor fetch them.
+func (vs *verdicts) place(token string) uint32 {
+	place := uint32(maphash.String(vs.seed, token) >> vs.shift)
+	if v := vs.slots[place].Load(); v != nil { // of what an atomic load reads, the compiler drops nothing
+		v.next.Load()
+		v.marked.Load()
+	}
+	return place
 }
 
-// get returns the verdict on the token with that hash, or nil.
-func (vs *verdicts) get(hash *[sha256.Size]byte) *verdict {
-	for v := vs.slot(hash).Load(); v != nil; v = v.next.Load() {
+// get returns the verdict on the token with that hash at its place, or nil.
+func (vs *verdicts) get(place uint32, hash *[sha256.Size]byte) *verdict {
+	for v := vs.slots[place].Load(); v != nil; v = v.next.Load() {
 		if v.hash == *hash {
 			return v
 		}
@@ -46,41 +61,49 @@ func (vs *verdicts) get(hash *[sha256.Size]byte) *verdict {
 
 // put keeps v in the place of an older verdict on the same token, whose state
 // it takes over, and returns what is kept: of two reads the later one. Where the
-// table is full, another verdict goes.
-func (vs *verdicts) put(v *verdict) *verdict {
+// table is full, another verdict goes. left is one that went and whose mark none
+// has taken over.
+func (vs *verdicts) put(v *verdict) (kept, left *verdict) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	if old := vs.get(&v.hash); old != nil {
+	if old := vs.get(v.place, &v.hash); old != nil {
 		if old.read > v.read {
-			return old
+			return old, nil
 		}
+		vs.unlink(old)
+		left = old
 		if old.id == v.id && old.owner == v.owner {
 			v.state = old.state
 			if old.rotated == v.rotated { // else the next use says that it still is used
 				v.marked.Store(old.marked.Load())
+				v.from.Store(old.from.Load())
+				left = nil
 			}
 		}
-		vs.unlink(old)
 	} else if vs.count >= vs.limit {
-		vs.evict()
+		left = vs.evict()
 	}
 	if v.state == nil {
-		v.state = &keyState{use: use{id: v.id}}
+		v.state = new(keyState)
 	}
-	slot := vs.slot(&v.hash)
+	slot := &vs.slots[v.place]
 	v.next.Store(slot.Load())
 	slot.Store(v)
 	vs.count++
-	return v
+	return v, left
 }
 
-// forget drops the verdict on a token unless it was read after that time.
-func (vs *verdicts) forget(hash *[sha256.Size]byte, read int64) {
+// forget drops the verdict on a token unless it was read after that time, and
+// returns it.
+func (vs *verdicts) forget(place uint32, hash *[sha256.Size]byte, read int64) (left *verdict) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
-	if v := vs.get(hash); v != nil && v.read <= read {
-		vs.unlink(v)
+	v := vs.get(place, hash)
+	if v == nil || v.read > read {
+		return nil
 	}
+	vs.unlink(v)
+	return v
 }
 
 func (vs *verdicts) empty() bool {
@@ -91,11 +114,12 @@ func (vs *verdicts) empty() bool {
 
 // unlink takes v out of its chain. It keeps its own next, for who is reading it.
 func (vs *verdicts) unlink(v *verdict) {
-	at := vs.slot(&v.hash)
+	at := &vs.slots[v.place]
 	for w := at.Load(); w != v; w = at.Load() {
 		at = &w.next
 	}
 	at.Store(v.next.Load())
+	v.gone.Store(true)
 	vs.count--
 }
 
@@ -105,7 +129,7 @@ const candidates = 8
 
 // evict drops one verdict. The hand goes once around the table before it comes
 // back, so what was read in bulk goes before what is in use.
-func (vs *verdicts) evict() {
+func (vs *verdicts) evict() *verdict {
 	var victim *verdict
 	for seen := 0; seen < candidates; vs.hand = (vs.hand + 1) % len(vs.slots) {
 		for v := vs.slots[vs.hand].Load(); v != nil; v = v.next.Load() {
@@ -118,4 +142,20 @@ func (vs *verdicts) evict() {
 		}
 	}
 	vs.unlink(victim)
+	return victim
+}
+
+// marked takes the marks of one word of the bitmap: it adds to batch the
+// verdicts there may be marks on.
+func (vs *verdicts) marked(batch []*verdict, word int) []*verdict {
+	vs.marks.take(word, func(slot int) {
+		vs.mu.Lock()
+		defer vs.mu.Unlock()
+		for i := slot; i < min(slot+slotsPerBit, len(vs.slots)); i++ {
+			for v := vs.slots[i].Load(); v != nil; v = v.next.Load() {
+				batch = append(batch, v)
+			}
+		}
+	})
+	return batch
 }

@@ -9,31 +9,40 @@ import (
 	"github.com/aichub/lanyard"
 )
 
-func verdictOn(key string, read int64) *verdict {
-	return &verdict{hash: sha256.Sum256([]byte(key)), read: read, id: key, owner: lanyard.Owner{Subject: "ana"}}
+// verdictOn is a verdict for the table vs.
+func verdictOn(vs *verdicts, key string, read int64) *verdict {
+	v := &verdict{hash: sha256.Sum256([]byte(key)), place: vs.place(key), read: read, id: key, owner: lanyard.Owner{Subject: "ana"}}
+	v.marked.Store(neverMarked)
+	return v
+}
+
+// keep puts v into the table and returns what is kept.
+func (vs *verdicts) keep(v *verdict) *verdict {
+	kept, _ := vs.put(v)
+	return kept
 }
 
 // Of two reads of one key the later stays, in whichever order they arrive.
 func TestOlderReadsDoNotStay(t *testing.T) {
 	t.Parallel()
 	vs := newVerdicts(10)
-	newer, older := verdictOn("a", 2), verdictOn("a", 1)
-	if got := vs.put(newer); got != newer {
+	newer, older := verdictOn(vs, "a", 2), verdictOn(vs, "a", 1)
+	if got := vs.keep(newer); got != newer {
 		t.Errorf("put() of the first = %p, want it", got)
 	}
-	if got := vs.put(older); got != newer {
+	if got := vs.keep(older); got != newer {
 		t.Errorf("put() of an older read = %p, want the newer", got)
 	}
-	newest := verdictOn("a", 3)
-	if vs.put(newest); vs.get(&newest.hash) != newest || vs.count != 1 {
-		t.Errorf("after a newer read get() = %p of %d, want that one alone", vs.get(&newest.hash), vs.count)
+	newest := verdictOn(vs, "a", 3)
+	if vs.keep(newest); vs.get(newest.place, &newest.hash) != newest || vs.count != 1 {
+		t.Errorf("after a newer read get() = %p of %d, want that one alone", vs.get(newest.place, &newest.hash), vs.count)
 	}
 	if newest.state != newer.state {
 		t.Error("what is known of a key's use was lost with an older verdict")
 	}
-	moved := verdictOn("a", 4)
+	moved := verdictOn(vs, "a", 4)
 	moved.owner.Subject = "bob"
-	if vs.put(moved); moved.state == newest.state {
+	if vs.keep(moved); moved.state == newest.state {
 		t.Error("another owner's key goes on with the state of the first")
 	}
 }
@@ -41,11 +50,11 @@ func TestOlderReadsDoNotStay(t *testing.T) {
 func TestForgottenWhenUnknown(t *testing.T) {
 	t.Parallel()
 	vs := newVerdicts(10)
-	a := vs.put(verdictOn("a", 5))
-	if vs.forget(&a.hash, 4); vs.get(&a.hash) != a {
+	a := vs.keep(verdictOn(vs, "a", 5))
+	if vs.forget(a.place, &a.hash, 4); vs.get(a.place, &a.hash) != a {
 		t.Error("a verdict was forgotten for an older read")
 	}
-	if vs.forget(&a.hash, 5); vs.get(&a.hash) != nil || !vs.empty() {
+	if vs.forget(a.place, &a.hash, 5); vs.get(a.place, &a.hash) != nil || !vs.empty() {
 		t.Error("a key that is not there any more is still known")
 	}
 }
@@ -61,14 +70,15 @@ func TestVerdictsUnderLoad(t *testing.T) {
 			for i := range 20_000 {
 				key := fmt.Sprint((i*7 + worker*13) % keys)
 				hash := sha256.Sum256([]byte(key))
-				switch v := vs.get(&hash); {
+				place := vs.place(key)
+				switch v := vs.get(place, &hash); {
 				case v != nil && v.id != key:
 					t.Errorf("get(%s) = the verdict on %s", key, v.id)
 					return
 				case v == nil || i%3 == 0:
-					vs.put(verdictOn(key, int64(i)))
+					vs.keep(verdictOn(vs, key, int64(i)))
 				case i%100 == 0:
-					vs.forget(&hash, int64(i))
+					vs.forget(place, &hash, int64(i))
 				}
 			}
 		})

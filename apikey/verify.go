@@ -50,20 +50,20 @@ func (s *Service) verify(ctx context.Context, token string, c *Call, p *lanyard.
 		s.measured.count(ctx, outcomeClosed)
 		return errClosed
 	}
-	hash, id, ok := s.recognise(token)
+	t, ok := s.recognise(token)
 	if !ok {
 		s.measured.count(ctx, outcomeMalformed)
 		return errRefused
 	}
 	now := s.watch.now()
-	if v := s.verdicts.get(&hash); v != nil && s.epochs.good(v, now) {
+	if v := s.verdicts.get(t.place, &t.hash); v != nil && s.epochs.good(v, now) {
 		return s.judge(ctx, v, now, c, p)
 	}
-	if id != "" && !isBase62(token[len(token)-tailLen:]) {
+	if t.id != "" && !isBase62(token[len(token)-tailLen:]) {
 		s.measured.count(ctx, outcomeMalformed)
 		return errRefused
 	}
-	return s.verifyCold(ctx, hash, id, c, p)
+	return s.verifyCold(ctx, t, c, p)
 }
 
 // from is where the call comes from.
@@ -74,23 +74,34 @@ func (c *Call) from(ctx context.Context) lanyard.Request {
 	return lanyard.RequestFrom(ctx)
 }
 
-// recognise returns the hash of a token that may be one of ours and the id in
-// it, which is "" for a foreign token: that id only the row knows. It leaves the
-// alphabet to who asks the store, because what has the hash of a known token is
-// that token.
-func (s *Service) recognise(text string) (hash [sha256.Size]byte, id string, ok bool) {
-	if _, tail, ok := cutToken(text, s.accepts); ok && checked(text) {
-		return sha256.Sum256(bytesOf(text)), tail[:idLen], true
+// presented is what a verification goes by of a token that may be one of ours.
+type presented struct {
+	hash  [sha256.Size]byte
+	place uint32 // among the verdicts
+	id    string // that is in it; "" for a foreign token, whose id only the row knows
+}
+
+// recognise takes a token apart. It leaves the alphabet to who asks the store,
+// because what has the hash of a known token is that token.
+func (s *Service) recognise(text string) (t presented, ok bool) {
+	if _, tail, ok := cutToken(text, s.accepts); ok {
+		t.place = s.verdicts.place(text)
+		if checked(text) {
+			t.hash, t.id = sha256.Sum256(bytesOf(text)), tail[:idLen]
+			return t, true
+		}
 	}
-	hash, ok = s.foreignHash(text)
-	return hash, "", ok
+	if t.hash, ok = s.foreignHash(text); ok {
+		t.place = s.verdicts.place(text)
+	}
+	return t, ok
 }
 
 // verifyCold is a verification that asks the store.
-func (s *Service) verifyCold(ctx context.Context, hash [sha256.Size]byte, id string, c *Call, p *lanyard.Principal) (err error) {
-	ctx, end := s.spans.Start(ctx, "apikey.Verify", keyID(id)...)
+func (s *Service) verifyCold(ctx context.Context, t presented, c *Call, p *lanyard.Principal) (err error) {
+	ctx, end := s.spans.Start(ctx, "apikey.Verify", keyID(t.id)...)
 	defer end(&err)
-	v, err := s.lookUp(ctx, hash, id)
+	v, err := s.lookUp(ctx, t)
 	switch {
 	case err == nil:
 		return s.judge(ctx, v, s.watch.now(), c, p)
@@ -151,8 +162,7 @@ func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c *Call) 
 		s.note(ctx, ActionUsedAfterRotate, v, c)
 	}
 	if now-v.marked.Load() >= int64(markEvery) {
-		v.marked.Store(now)
-		s.uses.note(&v.state.use, s.clock().UnixMicro(), network(c.from(ctx).IP))
+		s.uses.mark(v, now, c.from(ctx).IP)
 	}
 	return scopes, outcomeOK, nil
 }
