@@ -141,6 +141,8 @@ func (w *apiWorld) matrixCell(who apiCaller, below, route string, n int) string 
 	case strings.Contains(path, "api-keys/{id}"):
 		id, _ := w.newKey(ana)
 		path = strings.Replace(path, "{id}", id, 1)
+	case path == "docs/api/{id}":
+		path = "docs/api/whoAmI"
 	case strings.Contains(path, "provider-tokens/{id}"):
 		path = strings.Replace(path, "{id}", w.newToken(ana, fmt.Sprint("for ", n)), 1)
 	}

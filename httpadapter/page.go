@@ -51,7 +51,7 @@ func newPage(h *Handler) (*page, error) {
 	if p.text, err = loadTexts(language.English); err != nil {
 		return nil, err
 	}
-	if p.reference, err = loadReference(openAPISource, h.routes); err != nil {
+	if p.reference, err = loadReference(openAPISource, h.routes, h.config.KeyRoutes); err != nil {
 		return nil, err
 	}
 	if p.assets, err = loadAssets(); err != nil {
@@ -86,6 +86,7 @@ func newPage(h *Handler) (*page, error) {
 	p.routes = append(p.routes,
 		pageRoute{path: "activity", tab: "activity", show: (*page).showActivity},
 		pageRoute{path: "docs", tab: "docs", show: (*page).showDocs},
+		pageRoute{path: "docs/api/{id}", tab: "docs", show: (*page).showOperation},
 	)
 	return p, nil
 }

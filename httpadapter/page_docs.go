@@ -1,21 +1,20 @@
 package httpadapter
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/aichub/lanyard"
 )
 
 func (p *page) showDocs(q *pageCall) error {
 	content := struct {
 		Links     []Link
 		Snippets  *snippets
-		Reference []operation
-	}{Links: p.h.config.Docs, Reference: p.reference}
+		Reference []section
+	}{Links: p.h.config.Docs, Reference: p.sections()}
 	if p.h.config.APIKeys != nil {
 		s := p.snippets(q, "")
 		content.Snippets = &s
@@ -23,35 +22,30 @@ func (p *page) showDocs(q *pageCall) error {
 	return p.render(q, "docs", p.view(q, p.text.say("docs.title"), content))
 }
 
-// operation is one line of the API reference.
-type operation struct{ Method, Path, Summary string }
+// section is the operations with one tag.
+type section struct {
+	Tag        string
+	Operations []operation
+}
 
-// loadReference lists those of the routes that an OpenAPI document describes,
-// in the document's order.
-func loadReference(source []byte, routes []route) ([]operation, error) {
-	var document struct {
-		Paths yaml.MapSlice `yaml:"paths"`
-	}
-	if err := yaml.UnmarshalWithOptions(source, &document, yaml.UseOrderedMap()); err != nil {
-		return nil, fmt.Errorf("read openapi.yaml: %w", err)
-	}
-	var all []operation
-	for _, path := range document.Paths {
-		members, _ := path.Value.(yaml.MapSlice)
-		for _, member := range members {
-			o := operation{Method: strings.ToUpper(fmt.Sprint(member.Key)), Path: fmt.Sprint(path.Key)}
-			if !slices.ContainsFunc(routes, func(r route) bool { return r.name() == o.Method+" "+o.Path }) {
-				continue
-			}
-			if described, ok := member.Value.(yaml.MapSlice); ok {
-				if summary, ok := described.ToMap()["summary"].(string); ok {
-					o.Summary = summary
-				}
-			}
-			all = append(all, o)
+func (p *page) sections() (all []section) {
+	for _, o := range p.reference {
+		if i := slices.IndexFunc(all, func(s section) bool { return s.Tag == o.Tag }); i >= 0 {
+			all[i].Operations = append(all[i].Operations, o)
+			continue
 		}
+		all = append(all, section{Tag: o.Tag, Operations: []operation{o}})
 	}
-	return all, nil
+	return all
+}
+
+// showOperation is the reference of one operation.
+func (p *page) showOperation(q *pageCall) error {
+	i := slices.IndexFunc(p.reference, func(o operation) bool { return o.ID == q.id })
+	if i < 0 {
+		return lanyard.ErrNotFound
+	}
+	return p.render(q, "operation", p.view(q, p.reference[i].Summary, p.reference[i]))
 }
 
 // snippets is code that calls us, with a key filled in or from the environment.

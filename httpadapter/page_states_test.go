@@ -109,8 +109,46 @@ func TestPageStates(t *testing.T) {
 	state("activity", http.StatusOK, "API key created", "Provider token was rejected", "192.0.2.1")
 	v.open("docs")
 	state("docs", http.StatusOK, "Bearer $AIC_API_KEY", "http://hub.example/account/api/v1/whoami", "Create a key")
+	v.click("Create a key")
+	state("an operation", http.StatusOK, "POST api/v1/api-keys", "no API key opens it", "Idempotency-Key", "expires_at", "api_key.hint",
+		`"secret": "shown-here-and-never-again"`, "201 Created", "422 Unprocessable Entity")
+	v.open("docs/api/whoAmI")
+	v.says("and for your API keys")
+	v.click("All operations")
+	v.is(http.StatusOK, "Docs")
 	v.open("nothing/at/all")
 	state("not found", http.StatusNotFound)
+}
+
+// Each operation has a page, and says of each member what it is.
+func TestPageOfEachOperation(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{})
+	v := w.visit(t, "ana")
+	v.open("docs")
+	var pages []string
+	for _, a := range v.all("a") {
+		if href := attr(a, "href"); strings.Contains(href, "docs/api/") {
+			pages = append(pages, strings.TrimPrefix(href, "./"))
+		}
+	}
+	if len(pages) != 19 {
+		t.Errorf("the reference has %d pages, want 19", len(pages))
+	}
+	for _, page := range pages {
+		v.open(page)
+		if v.status != http.StatusOK {
+			t.Errorf("GET %s = %d, want 200", page, v.status)
+		}
+		checkDocument(t, w, v.document)
+		for _, list := range v.all("dl") {
+			for n := range list.Descendants() {
+				if (n.Data == "dt" || n.Data == "dd") && textOf(n) == "" {
+					t.Errorf("%s has an empty <%s>", page, n.Data)
+				}
+			}
+		}
+	}
 }
 
 // A provider that is not offered any more can only be deleted.
@@ -286,6 +324,8 @@ func TestPageWithoutServices(t *testing.T) {
 	if strings.Contains(textOf(v.root), "api-keys") {
 		t.Error("the reference lists operations that are not there")
 	}
+	v.open("docs/api/createApiKey")
+	v.is(http.StatusNotFound, "There is nothing here")
 	v.open("activity")
 	v.is(http.StatusOK, "Activity")
 }

@@ -25,6 +25,7 @@ func computedTexts() map[string][]string {
 	verdicts := []string{"invalid", "expired", "insufficient_scope", "wrong_instance", "rate_limited", "unreachable"}
 	return map[string][]string{
 		"tab.":             {"profile", "keys", "tokens", "activity", "docs"},
+		"docs.tag.":        {"profile", "api-keys", "provider-tokens", "service"},
 		"done.token-test-": append([]string{"ok"}, verdicts...),
 		"verdict.":         verdicts,
 		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeMasked},

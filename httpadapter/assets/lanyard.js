@@ -34,6 +34,15 @@ for (const input of all("[data-ly-chooses]")) {
   });
 }
 
+// A form with changes warns whoever leaves it by another way than its own.
+for (const form of all("form[data-ly-guard]")) {
+  let changed = form.querySelector("[aria-invalid]") !== null;
+  form.addEventListener("input", () => { changed = true; });
+  form.addEventListener("submit", () => { changed = false; });
+  form.addEventListener("click", ({ target }) => { if (target.closest("a")) changed = false; });
+  addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
+}
+
 // The filter of a table by the text of its row headers.
 for (const box of all("[data-ly-filter]")) {
   const rows = all("tbody tr", byId(box.dataset.lyFilter));
