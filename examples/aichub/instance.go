@@ -96,7 +96,7 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 	}
 	onEvent := logEvents(logger)
 	keys, err := apikey.NewService(st, &apikey.Options{
-		Prefix: "aic", Sealer: sealer, OnEvent: onEvent,
+		Prefix: "aic", Sealer: sealer, OnEvent: onEvent, Scopes: []string{scopeMCP},
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
 	})
 	if err != nil {
@@ -134,13 +134,17 @@ func (i *instance) handler(s settings, parts *services, t *telemetry, logger *sl
 	if err != nil {
 		return nil, err
 	}
+	agent := newAgent(parts.tokens, s.jira, logger)
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/hello", hello)
-	api.Handle("GET /api/agent/issues", newAgent(parts.tokens, s.jira, logger))
+	api.Handle("GET /api/agent/issues", agent)
 
 	mux := http.NewServeMux()
 	httpadapter.Mount(mux, pagePrefix, page)
 	mux.Handle("/api/", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{ClientIP: clientIP, Logger: logger})(api))
+	mux.Handle("/mcp", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{
+		Scopes: []string{scopeMCP}, ClientIP: clientIP, Logger: logger,
+	})(newMCP(agent)))
 	mux.HandleFunc("GET /login", login)
 	mux.HandleFunc("GET /healthz", i.health.alive)
 	mux.HandleFunc("GET /readyz", i.health.ready)
