@@ -289,14 +289,21 @@ func TestAgentWithoutInstance(t *testing.T) {
 // withJira gives the settings a Jira and returns a token that it takes.
 func withJira(t *testing.T, s *settings) (token string) {
 	t.Helper()
+	token, _ = withFakeJira(t, s)
+	return token
+}
+
+func withFakeJira(t *testing.T, s *settings) (token string, fake *providertest.Fake) {
+	t.Helper()
 	token = "jira-" + lanyard.NewID()
-	server, err := providertest.NewServer(providertest.JiraDataCenter(providertest.Tokens{token: {ID: "ana", Name: "Ana"}}.Account))
+	fake = providertest.JiraDataCenter(providertest.Tokens{token: {ID: "ana", Name: "Ana"}}.Account)
+	server, err := providertest.NewServer(fake)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(context.WithoutCancel(t.Context())) })
 	s.jira.Base, s.jira.RootCAs, s.jira.Networks = server.URL(), server.RootCAs(), server.Networks()
-	return token
+	return token, fake
 }
 
 func (a *app) connectJira(at, token string) answer {
