@@ -133,7 +133,8 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 	}
 	open.push(startSweep(ctx, logger,
 		sweep{"api keys", func(ctx context.Context) (int, error) { return keys.Sweep(ctx, st) }},
-		sweep{"provider tokens", func(ctx context.Context) (int, error) { return tokens.Sweep(ctx, st) }}))
+		sweep{"provider tokens", func(ctx context.Context) (int, error) { return tokens.Sweep(ctx, st) }},
+		sweep{"provider tokens at their platforms", func(ctx context.Context) (int, error) { return tokens.Recheck(ctx, st, nil) }}))
 	profiles := profile.NewService(st, &profile.Options{
 		OwnerChanged: keys.Refresh, OnEvent: onEvent,
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,

@@ -15,9 +15,10 @@ type sweep struct {
 	run  func(context.Context) (done int, err error)
 }
 
-// startSweep has the owners of keys and connections that expire soon warned, now
-// and every hour, until it is closed. Every instance does it, and each warning is
-// given once; what becomes of one is the hook's business (mail.go).
+// startSweep has the owners of keys and connections that expire soon warned, and
+// platforms asked about connections that nobody asked about for long, now and
+// every hour, until it is closed. Every instance does it, and each is warned of
+// and asked about once; what becomes of it is the hook's business (mail.go).
 func startSweep(ctx context.Context, logger *slog.Logger, sweeps ...sweep) (stop func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
