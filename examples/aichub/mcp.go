@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"runtime/debug"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -62,7 +64,8 @@ type myIssuesOutput struct {
 	Issues []issue `json:"issues"`
 }
 
-func (t *tools) myIssues(ctx context.Context, _ *mcp.CallToolRequest, in myIssuesInput) (*mcp.CallToolResult, myIssuesOutput, error) {
+func (t *tools) myIssues(ctx context.Context, _ *mcp.CallToolRequest, in myIssuesInput) (_ *mcp.CallToolResult, _ myIssuesOutput, err error) {
+	defer t.survive(ctx, &err)
 	// The history says from where; the library in between need not hand it on.
 	ctx = lanyard.WithRequest(lanyard.WithPrincipal(ctx, t.caller), t.from)
 	issues, err := t.agent.issues(ctx, t.caller.Owner, in.Label, providertoken.Use{
@@ -77,6 +80,18 @@ func (t *tools) myIssues(ctx context.Context, _ *mcp.CallToolRequest, in myIssue
 		return nil, myIssuesOutput{}, errors.New(p.Detail) // the tool's own error, which a model gets to read
 	}
 	return nil, myIssuesOutput{issues}, nil
+}
+
+// survive turns a panic of a tool into an error. The library runs tools on a
+// goroutine of its own, where a panic would end the process; net/http would have
+// survived it.
+func (t *tools) survive(ctx context.Context, err *error) {
+	if recover() == nil {
+		return
+	}
+	// What it panicked with may hold anything; the stack holds names only.
+	t.agent.logger.ErrorContext(ctx, "a tool panicked", slog.String("stack", string(debug.Stack())))
+	*err = errors.New("the tool failed")
 }
 
 // pageURL is where the caller of r finds the page for his connections, under the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/aichub/lanyard"
 )
 
 // An agent finds the tool with the user's key, and what it calls goes out with
@@ -120,6 +123,23 @@ func TestMCPWithoutGuard(t *testing.T) {
 	newMCP(nil).ServeHTTP(w, r)
 	if w.Code != http.StatusBadRequest || strings.Contains(w.Body.String(), "my_issues") {
 		t.Errorf("without RequireKey = %d %s, want 400", w.Code, w.Body)
+	}
+}
+
+// A tool that panics is an error of that tool, and the process goes on.
+func TestMCPSurvivesAPanic(t *testing.T) {
+	t.Parallel()
+	log := newOutput()
+	handler := newMCP(&agent{logger: slog.New(slog.NewJSONHandler(log, nil))}) // and no tokens, which is the panic
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/mcp", strings.NewReader(
+		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"my_issues","arguments":{"purpose":"report"}}}`))
+	r = r.WithContext(lanyard.WithPrincipal(r.Context(), lanyard.Principal{Owner: lanyard.Owner{Subject: "ana"}, KeyID: "k"}))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "application/json, text/event-stream")
+	handler.ServeHTTP(w, r)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"isError":true`) || !strings.Contains(log.String(), "a tool panicked") {
+		t.Errorf("a panic = %d %s, and the log says %s; want an error of the tool", w.Code, w.Body, log)
 	}
 }
 
