@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/providertoken"
@@ -22,12 +23,13 @@ type agent struct {
 	logger   *slog.Logger
 	provider string // whose connection it uses
 	search   string // where that Jira answers searches
+	timeout  time.Duration
 }
 
 // newAgent returns an agent for the organisation's own Jira, or for Jira Cloud
 // where there is none.
 func newAgent(tokens *providertoken.Service, jira providertoken.Instance, logger *slog.Logger) *agent {
-	a := &agent{tokens: tokens, logger: logger}
+	a := &agent{tokens: tokens, logger: logger, timeout: callTimeout}
 	if jira.Base != "" {
 		// Jira Data Center REST API, "search".
 		a.provider, a.search = jira.ID, "/rest/api/2/search"
@@ -58,8 +60,12 @@ func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, "application/json", map[string][]issue{"issues": issues})
 }
 
-// issues lists what is assigned to the owner. It only reads, whoever asks.
+// issues lists what is assigned to the owner. It only reads, whoever asks, and
+// ends although a caller's context may not: a tool's lasts longer than its
+// request.
 func (a *agent) issues(ctx context.Context, owner lanyard.Owner, label string, use providertoken.Use) ([]issue, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
 	use.ReadOnly = true
 	client, err := a.tokens.Client(ctx, owner, providertoken.Ref{Provider: a.provider, Label: label}, &use)
 	if err != nil {

@@ -273,6 +273,27 @@ func TestBaseOf(t *testing.T) {
 	}
 }
 
+// A Jira that begins to answer and never ends keeps no agent.
+func TestAgentEnds(t *testing.T) {
+	t.Parallel()
+	s := configure(t, nil)
+	token, fake := withFakeJira(t, &s)
+	host := openHost(t, s)
+	ana := lanyard.Owner{Subject: "ana"}
+	_, err := host.tokens.Create(t.Context(), ana, providertoken.CreateRequest{
+		ProviderID: "jira", Secrets: map[string]lanyard.Secret{"token": lanyard.NewSecret(token)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Tell(providertest.Stalled)
+	a := newAgent(host.tokens, s.jira, slog.New(slog.DiscardHandler))
+	a.timeout = 100 * time.Millisecond
+	if found, err := a.issues(t.Context(), ana, "", providertoken.Use{}); err == nil {
+		t.Errorf("issues of a Jira that stalls = %v, want an error", found)
+	}
+}
+
 // Without a Jira of its own the agent goes to Jira Cloud.
 func TestAgentWithoutInstance(t *testing.T) {
 	t.Parallel()
