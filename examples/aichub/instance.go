@@ -121,7 +121,7 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 	}
 	open.push(keys.Close)
 	tokenOptions := &providertoken.Options{
-		Providers: catalog.All(), OnEvent: onEvent,
+		Providers: catalog.All(), OnEvent: onEvent, Processes: len(s.instances), // which share what platforms allow
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
 	}
 	if s.jira.Base != "" {
