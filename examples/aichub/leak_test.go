@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -19,7 +20,7 @@ import (
 
 // Spans, metrics and log hold what an operator wants to know, from both
 // instances, and no secret, however it might be written down. Neither do the
-// answers, the letters and the files.
+// answers, the letters, the files and the tables.
 func TestOutputHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	onEachDatabase(t, func(t *testing.T, env map[string]string) {
@@ -93,7 +94,9 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 			}
 			places["the file "+filepath.Base(file)] = string(raw)
 		}
-		if env["DATABASE_URL"] == "" && len(files) == 0 {
+		if database := env["DATABASE_URL"]; database != "" {
+			places["the database"] = dump(t, database)
+		} else if len(files) == 0 {
 			t.Error("there is no file: the scan looks in the wrong place")
 		}
 		if heard := places["an answer"]; !strings.Contains(heard, `"structuredContent"`) || !strings.Contains(heard, "Lanyard-Answer") || !strings.Contains(heard, made.ID) {
@@ -192,6 +195,42 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dump returns every row of every table, as text.
+func dump(t *testing.T, database string) string {
+	t.Helper()
+	db, err := sql.Open("pgx", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	column := func(query string) (values []string) {
+		rows, err := db.QueryContext(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var value string
+			if err := rows.Scan(&value); err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, value)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return values
+	}
+	var all []string
+	for _, table := range column(`SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'`) {
+		all = append(all, column(`SELECT row::text FROM `+table+` AS row`)...)
+	}
+	if len(all) < 20 {
+		t.Errorf("%d rows in the database: the scan looks in the wrong place", len(all))
+	}
+	return strings.Join(all, "\n")
 }
 
 // withPassword returns an address of the database with a password in it: the
