@@ -41,11 +41,6 @@ type Definition struct {
 	Limits  Limits
 	Notices []Notice
 
-	// Translations are the texts that users read (labels, helps and notices) in
-	// further languages: by the language's tag (BCP 47), as "pt-BR", and then by the
-	// text above. What a language lacks is read as it stands there.
-	Translations map[string]map[string]string
-
 	// Unconfirmed lists facts of this definition that no source confirms yet.
 	Unconfirmed []string
 }
@@ -308,10 +303,6 @@ func (d Definition) clone() Definition {
 	}
 	d.CredentialParameters = slices.Clone(d.CredentialParameters)
 	d.Notices = slices.Clone(d.Notices)
-	d.Translations = maps.Clone(d.Translations)
-	for language, texts := range d.Translations {
-		d.Translations[language] = maps.Clone(texts)
-	}
 	d.Unconfirmed = slices.Clone(d.Unconfirmed)
 	return d
 }

@@ -86,19 +86,7 @@ func TestValidateNamesTheDefinition(t *testing.T) {
 		"/limits/retry_after":      func(d *providertoken.Definition) { d.Limits.RetryAfter = `!"3"` },
 		"/credential_parameters/0": func(d *providertoken.Definition) { d.CredentialParameters = []string{"Token"} },
 		"/credential_parameters/1": func(d *providertoken.Definition) { d.CredentialParameters = []string{"token", "a=b"} },
-		"/translations/pt_BR": func(d *providertoken.Definition) {
-			d.Translations = map[string]map[string]string{"pt_BR": {"Key": "Chave"}}
-		},
-		"/translations/pt-BR": func(d *providertoken.Definition) {
-			d.Translations = map[string]map[string]string{"pt-BR": {"Kee": "Chave"}}
-		},
-		"/translations/pt": func(d *providertoken.Definition) {
-			d.Translations = map[string]map[string]string{"PT": {"Key": "Chave"}, "pt": {"Key": "Chave"}}
-		},
-		"/translations/de": func(d *providertoken.Definition) {
-			d.Translations = map[string]map[string]string{"de": {"Key": " "}}
-		},
-		"/notices/0/severity": func(d *providertoken.Definition) { d.Notices = []providertoken.Notice{{Text: "x", Severity: "loud"}} },
+		"/notices/0/severity":      func(d *providertoken.Definition) { d.Notices = []providertoken.Notice{{Text: "x", Severity: "loud"}} },
 	} {
 		d := acme("X-Key")
 		d.Instance = providertoken.InstanceSpec{Mode: providertoken.ModeFixed, Base: "https://api.acme.example"}

@@ -104,8 +104,6 @@ type Provider struct {
 	// Unverifiable says that the platform cannot tell whose a credential is: it
 	// can be stored unverified and no other way.
 	Unverifiable bool
-
-	translations map[string]map[string]string
 }
 
 // MethodInfo is what a form needs to know of a Method. Its fields are those that
@@ -125,7 +123,7 @@ func (s *Service) Providers() []Provider {
 	now := s.now()
 	out := make([]Provider, 0, len(s.offers))
 	for _, o := range s.offers {
-		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL, Unverifiable: o.def.Unverifiable, translations: o.def.Translations}
+		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL, Unverifiable: o.def.Unverifiable}
 		for _, m := range o.def.Methods {
 			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser, Revokes: m.Revoke.Path != ""}
 			for _, f := range m.Fields {

@@ -52,7 +52,6 @@ func (d Definition) Validate() error {
 			c.fail(fmt.Sprintf("/credential_parameters/%d", i), "a parameter's name is plain printable ASCII in lower case")
 		}
 	}
-	c.translations(d)
 	for i, n := range d.Notices {
 		path := fmt.Sprintf("/notices/%d", i)
 		c.require(path+"/text", n.Text)
