@@ -40,8 +40,16 @@ func TestAPlatformsOwnParametersAreGuarded(t *testing.T) {
 // too, and the body is whole.
 func TestRetryAfterOfABody(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	_, err := w.tokens.Create(t.Context(), ana, request("businessmap", anaSecret))
+	platform := &saying{}
+	server, err := providertest.NewServer(platform)
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	w := newWorld(t, func(o *providertoken.Options) {
+		d := acme("X-Key")
+		d.Limits.RetryAfter = "wait"
+		o.Providers, o.Instances = append(o.Providers, d), append(o.Instances, instance(server))
+	})
+	_, err = w.tokens.Create(t.Context(), ana, request("businessmap", anaSecret))
 	ok(t, err)
 	client, err := w.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "businessmap-x"}, nil)
 	ok(t, err)
@@ -56,6 +64,9 @@ func TestRetryAfterOfABody(t *testing.T) {
 		t.Errorf("the answer is %d, Retry-After %q, %s", res.StatusCode, res.Header.Get("Retry-After"), body)
 	}
 
+	_, err = w.tokens.Create(t.Context(), ana, acmeRequest)
+	ok(t, err)
+	client = w.client(t, nil)
 	long := `{"wait":9,"x":"` + strings.Repeat("x", 64<<10) + `"}`
 	for _, tt := range []struct {
 		status             int
@@ -74,7 +85,7 @@ func TestRetryAfterOfABody(t *testing.T) {
 		{status: 429, body: long},
 		{status: 429, body: `{"wait":9`, broken: true},
 	} {
-		res, body, err := said(t, func(o http.ResponseWriter) {
+		platform.answer = func(o http.ResponseWriter) {
 			if tt.header != "" {
 				o.Header().Set("Retry-After", tt.header)
 			}
@@ -83,38 +94,29 @@ func TestRetryAfterOfABody(t *testing.T) {
 			}
 			o.WriteHeader(tt.status)
 			_, _ = io.WriteString(o, tt.body)
-		})
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL()+"/things", nil)
+		ok(t, err)
+		res, err := client.Do(req)
+		ok(t, err)
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		body := string(text)
 		if got := res.Header.Get("Retry-After"); res.StatusCode != tt.status || got != tt.want || body != tt.body || (err != nil) != tt.broken {
 			t.Errorf("%d %.20s with %q: Retry-After %q, %d characters, %v; want %q and all of the body", tt.status, tt.body, tt.header, got, len(body), err, tt.want)
 		}
 	}
 }
 
-// said asks a platform that says it in "wait" for what answer writes.
-func said(t *testing.T, answer func(http.ResponseWriter)) (res *http.Response, body string, err error) {
-	t.Helper()
-	server, err := providertest.NewServer(http.HandlerFunc(func(o http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/me" {
-			o.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(o, `{"id":"7"}`)
-			return
-		}
-		answer(o)
-	}))
-	ok(t, err)
-	defer func() { _ = server.Close(context.Background()) }()
-	d := acme("X-Key")
-	d.Limits.RetryAfter = "wait"
-	over := newWorld(t, func(o *providertoken.Options) {
-		o.Providers, o.Instances = []providertoken.Definition{d}, []providertoken.Instance{instance(server)}
-	})
-	_, err = over.tokens.Create(t.Context(), ana, acmeRequest)
-	ok(t, err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL()+"/things", nil)
-	ok(t, err)
-	res, err = over.client(t, nil).Do(req)
-	ok(t, err)
-	text, err := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	return res, string(text), err
+// saying is a platform that says in "wait" how long to wait, and answers as it is
+// told.
+type saying struct{ answer func(http.ResponseWriter) }
+
+func (p *saying) ServeHTTP(o http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/me" {
+		o.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(o, `{"id":"7"}`)
+		return
+	}
+	p.answer(o)
 }
