@@ -34,6 +34,31 @@ for (const input of all("[data-ly-chooses]")) {
   });
 }
 
+// A pasted address shrinks to what stands before the suffix.
+for (const suffix of all("[data-ly-suffix]")) {
+  const input = suffix.previousElementSibling;
+  input.addEventListener("change", () => {
+    const host = input.value.trim().toLowerCase().replace(/^https?:\/\//, "").split("/")[0];
+    const label = host.slice(0, -suffix.textContent.length);
+    if (label && !/[.@:?# ]/.test(label) && host === label + suffix.textContent) input.value = label;
+  });
+}
+
+// A form that asks a platform says so while it waits, and is sent once.
+for (const form of all("form[data-ly-busy]")) {
+  const button = form.querySelector("[type=submit]");
+  const rest = [...button.childNodes];
+  form.addEventListener("submit", (event) => {
+    if (button.ariaBusy) event.preventDefault();
+    button.ariaBusy = true;
+    button.textContent = form.dataset.lyBusy;
+  });
+  addEventListener("pageshow", () => {
+    button.ariaBusy = null;
+    button.replaceChildren(...rest);
+  });
+}
+
 // The filter of a table by the text of its row headers.
 for (const box of all("[data-ly-filter]")) {
   const rows = all("tbody tr", byId(box.dataset.lyFilter));
