@@ -44,19 +44,23 @@ for (const suffix of all("[data-ly-suffix]")) {
   });
 }
 
-// A form that asks a platform says so while it waits, and is sent once.
+// A form that asks a platform says so while it waits, and is sent once; who
+// stopped the browser can send it again.
 for (const form of all("form[data-ly-busy]")) {
   const button = form.querySelector("[type=submit]");
-  const rest = [...button.childNodes];
+  const words = [...button.childNodes];
+  let busy = false;
+  const rest = () => {
+    busy = false;
+    button.replaceChildren(...words);
+  };
   form.addEventListener("submit", (event) => {
-    if (button.ariaBusy) event.preventDefault();
-    button.ariaBusy = true;
+    if (busy) event.preventDefault();
+    busy = true;
     button.textContent = form.dataset.lyBusy;
+    setTimeout(rest, 15e3);
   });
-  addEventListener("pageshow", () => {
-    button.ariaBusy = null;
-    button.replaceChildren(...rest);
-  });
+  addEventListener("pageshow", rest);
 }
 
 // The filter of a table by the text of its row headers.
