@@ -20,20 +20,6 @@ for (const time of all("time[data-ly-relative]")) {
   time.textContent = relative.format(Math.round(seconds / length), unit);
 }
 
-// Addresses in snippets are those the browser sees, whatever a proxy hides.
-for (const element of all("[data-ly-absolute]")) {
-  element.textContent = new URL(element.dataset.lyAbsolute, document.baseURI).href;
-}
-
-// A date typed into a choice chooses it, and another choice empties it.
-for (const input of all("[data-ly-chooses]")) {
-  const choice = byId(input.dataset.lyChooses);
-  input.addEventListener("input", () => { choice.checked = true; });
-  input.form.addEventListener("change", ({ target }) => {
-    if (target.name === choice.name && !choice.checked) input.value = "";
-  });
-}
-
 // A pasted address shrinks to what stands before the suffix.
 for (const suffix of all("[data-ly-suffix]")) {
   const input = suffix.previousElementSibling;
@@ -61,6 +47,20 @@ for (const form of all("form[data-ly-busy]")) {
     setTimeout(rest, 15e3);
   });
   addEventListener("pageshow", rest);
+}
+
+// Addresses in snippets are those the browser sees, whatever a proxy hides.
+for (const element of all("[data-ly-absolute]")) {
+  element.textContent = new URL(element.dataset.lyAbsolute, document.baseURI).href;
+}
+
+// A date typed into a choice chooses it, and another choice empties it.
+for (const input of all("[data-ly-chooses]")) {
+  const choice = byId(input.dataset.lyChooses);
+  input.addEventListener("input", () => { choice.checked = true; });
+  input.form.addEventListener("change", ({ target }) => {
+    if (target.name === choice.name && !choice.checked) input.value = "";
+  });
 }
 
 // The filter of a table by the text of its row headers.
