@@ -273,3 +273,140 @@ func TestNullRemovesAField(t *testing.T) {
 	body = strings.Replace(jiraBody("b", apiSecretAna), "{", `{"fields":{"note":null},`, 1)
 	w.call(session(ana), "POST", "/provider-tokens", body).refused(422, "invalid-input /fields/note invalid")
 }
+
+// A provider is described so that a client can draw its form, and say before it
+// asks what deleting and testing will do.
+func TestProvidersSayWhatAFormNeeds(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{tokens: memo})
+	a := w.call(session(ana), "GET", "/providers", "").is(200)
+	items, _ := a.get("items").([]any)
+	found := 0
+	for i := range items {
+		at := fmt.Sprintf("items.%d.", i)
+		want := map[string]map[string]any{
+			apiCloud: {
+				"unverifiable": false, "methods.0.revokes": false, "methods.0.fields.0.address": true, "methods.0.fields.1.address": false,
+				"methods.0.fields.0.patterns": nil, "methods.0.fields.2.patterns.1": "^[A-Za-z0-9]{24}$",
+			},
+			"slack": {"unverifiable": false, "methods.0.revokes": true, "methods.0.fields.0.address": false},
+			"memo":  {"unverifiable": true, "methods.0.revokes": false, "methods.0.fields.0.patterns": nil},
+		}[a.text(at+"id")]
+		if want != nil {
+			found++
+		}
+		for path, value := range want {
+			if got := a.get(at + path); got != value {
+				t.Errorf("GET /providers: %s of %s = %v, want %v", path, a.text(at+"id"), got, value)
+			}
+		}
+	}
+	if found != 3 {
+		t.Errorf("GET /providers has %d of the three", found)
+	}
+}
+
+// What nobody can prove is stored only where the caller says so, and the refusal
+// does not speak of a platform that was not reached.
+func TestConnectUnverifiable(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{tokens: memo})
+	body := fmt.Sprintf(`{"provider_id":"memo","secrets":{"key":%q}}`, apiSecretAna)
+	a := w.call(session(ana), "POST", "/provider-tokens", body).refused(422, "unreachable  unreachable")
+	if detail := a.text("errors.0.detail"); strings.Contains(detail, "reached") || !strings.Contains(detail, "allow_unverified") {
+		t.Errorf("the detail is %q, want what to do", detail)
+	}
+	a = w.call(session(ana), "POST", "/provider-tokens", strings.Replace(body, "{", `{"allow_unverified":true,`, 1)).is(201)
+	if a.text("status") != "unverified" || a.get("verdict") != nil || a.get("checked_at") != nil || a.get("revoke_url") != nil {
+		t.Errorf("POST of what cannot be proven = %s", a.body)
+	}
+	v := w.call(session(ana), "POST", "/provider-tokens/"+a.text("id")+"/verifications", "").is(200)
+	if v.text("verdict") != "unreachable" || v.text("reason") != "not_verifiable" {
+		t.Errorf("POST …/verifications = %s, want not_verifiable", v.body)
+	}
+}
+
+// Why a connection needs attention, and where its token is revoked, stand with
+// the connection.
+func TestConnectionSaysWhy(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	one := "/provider-tokens/" + w.newToken(ana, "")
+	a := w.call(session(ana), "GET", one, "").is(200)
+	if a.text("verdict") != "ok" || a.get("reason") != nil || a.text("checked_at") != "2026-11-24T09:30:00.123456Z" {
+		t.Errorf("GET %s = %s, want the verdict ok and when", one, a.body)
+	}
+	if got := a.text("revoke_url"); !strings.HasPrefix(got, a.text("origin")+"/secure/ViewProfile.jspa?") {
+		t.Errorf("revoke_url = %q, want one at %s", got, a.text("origin"))
+	}
+	w.jira.Tell(providertest.Captcha)
+	w.call(session(ana), "POST", one+"/verifications", "").is(200)
+	a = w.call(session(ana), "GET", one, "").is(200)
+	if a.text("status") != "needs_attention" || a.text("verdict") != "invalid" || a.text("reason") != "captcha" {
+		t.Errorf("GET %s = %s, want invalid because of a captcha", one, a.body)
+	}
+	for _, member := range []string{"verdict", "reason", "checked_at", "revoke_url"} {
+		w.call(session(ana), "PATCH", one, fmt.Sprintf(`{%q:"ok"}`, member)).refused(422, "invalid-input /"+member+" read-only")
+	}
+}
+
+// Another platform's token has a problem of its own, which names who takes it,
+// and is sent nowhere.
+func TestConnectWithAnotherPlatformsToken(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{tokens: func(o *providertoken.Options) {
+		for i, d := range o.Providers {
+			if d.ID == "figma" { // known, and offered to nobody
+				o.Providers[i].Instance = providertoken.InstanceSpec{Mode: providertoken.ModeOperator}
+			}
+		}
+	}})
+	github := "ghp_" + strings.Repeat("0", 36)
+	w.call(session(ana), "GET", "/whoami", "").is(200)
+	before := w.dump()
+	a := w.call(session(ana), "POST", "/provider-tokens", jiraBody("", github)).refused(422, "looks-like-other /secrets/token looks-like-other")
+	if a.text("token") != "GitHub token" || a.text("provider_ids.0") != "github" || a.get("provider_ids.1") != nil {
+		t.Errorf("the problem is %s, want a GitHub token that github takes", a.body)
+	}
+	a = w.call(session(ana), "POST", "/provider-tokens", jiraBody(strings.Repeat("x", 101), github)).
+		refused(422, "looks-like-other /label too-long /secrets/token looks-like-other")
+	if strings.Contains(string(a.body), github) {
+		t.Error("the problem repeats the token")
+	}
+	a = w.call(session(ana), "POST", "/provider-tokens", jiraBody("", "figd_"+strings.Repeat("0", 30))).
+		refused(422, "looks-like-other /secrets/token looks-like-other")
+	if a.text("token") != "Figma token" || a.get("provider_ids") != nil {
+		t.Errorf("the problem is %s, want a Figma token that nobody takes", a.body)
+	}
+	w.unchanged(before, "another platform's token")
+	if n := len(w.jira.Requests()); n != 0 {
+		t.Errorf("the platform was asked %d times", n)
+	}
+	one := "/provider-tokens/" + w.newToken(ben, "")
+	w.call(session(ben), "PATCH", one, fmt.Sprintf(`{"secrets":{"token":%q}}`, github)).
+		refused(422, "looks-like-other /secrets/token looks-like-other")
+	a = w.call(session(ana), "POST", "/provider-tokens", jiraBody("", "")).refused(422, "invalid-input /secrets/token required")
+	if a.get("token") != nil || a.get("provider_ids") != nil {
+		t.Errorf("the problem %s has members of another", a.body)
+	}
+}
+
+// The two-step theft by the API: a stale page's version and a changed address do
+// not bring the stored secret anywhere.
+func TestEditOfAddressAndOldVersion(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	a := w.call(session(ana), "POST", "/provider-tokens", fmt.Sprintf(
+		`{"provider_id":%q,"fields":{"site":"acme","email":"ana@acme.example"},"secrets":{"api_token":%q}}`, apiCloud, apiSecretAna)).is(201)
+	one := "/provider-tokens/" + a.text("id")
+	w.call(session(ana), "PATCH", one, `{"label":"x"}`, "If-Match", `"1"`).is(200)
+	before, asked := w.dump(), len(w.cloud.Requests())
+	w.call(session(ana), "PATCH", one, `{"fields":{"site":"evil"}}`, "If-Match", `"2"`).refused(422, "invalid-input /secrets/api_token secret-required")
+	w.call(session(ana), "PATCH", one, fmt.Sprintf(`{"secrets":{"api_token":%q}}`, apiSecretNew), "If-Match", `"1"`).refused(412, "stale")
+	w.call(session(ana), "DELETE", one, "", "If-Match", `"1"`).refused(412, "stale")
+	w.unchanged(before, "a refused edit")
+	if n := len(w.cloud.Requests()) - asked; n != 0 {
+		t.Errorf("edits that were refused asked the platform %d times", n)
+	}
+	w.call(session(ana), "DELETE", one, "", "If-Match", `"2"`).is(204)
+}

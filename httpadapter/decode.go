@@ -111,6 +111,7 @@ var readOnly = map[string]bool{
 	"id": true, "sub": true, "owner": true, "subject": true, "tenant": true, "user_id": true, "email": true,
 	"email_verified": true, "hash": true, "hint": true, "mac": true, "secret": true, "status": true, "version": true,
 	"created_at": true, "updated_at": true, "last_used_at": true, "rotated_from": true, "account": true, "origin": true,
+	"verdict": true, "reason": true, "checked_at": true, "revoke_url": true,
 }
 
 // nameLike is what a member's name may look like to be repeated in an answer:

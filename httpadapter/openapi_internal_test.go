@@ -136,6 +136,7 @@ func TestOpenAPIHasEveryStatus(t *testing.T) {
 		{"ApiKey", "status", words(apikey.StatusActive, apikey.StatusExpiring, apikey.StatusExpired)},
 		{"ProviderToken", "status", words(providertoken.StatusConnected, providertoken.StatusUnverified,
 			providertoken.StatusExpiring, providertoken.StatusExpired, providertoken.StatusNeedsAttention, providertoken.StatusNotOffered)},
+		{"ProviderToken", "verdict", append([]string{string(providertoken.VerdictOK)}, words(rejections[:4]...)...)},
 		{"Verification", "verdict", append([]string{string(providertoken.VerdictOK)}, words(rejections...)...)},
 		{"ProviderField", "type", words(providertoken.TypeText, providertoken.TypeEmail, providertoken.TypeDNSLabel, providertoken.TypeSecret)},
 	} {

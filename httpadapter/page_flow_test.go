@@ -115,11 +115,13 @@ func tokenLife(v *visitor) {
 	v.click("Delete the token for Jira “work”")
 	v.is(http.StatusOK, "Delete your token for Jira “work”?")
 	v.submit("Delete token for Jira “work”")
-	v.is(http.StatusOK, "Provider Tokens")
+	v.is(http.StatusOK, "Now revoke your token for Jira “work”")
 	v.says("its secret is gone")
 	if !hasAttr(v.all("h1")[0], "autofocus") {
 		v.t.Error("after a deletion the focus is not on the heading")
 	}
+	v.click("Back to Provider Tokens")
+	v.is(http.StatusOK, "Provider Tokens")
 	if all, err := v.w.tokens.Tokens(v.t.Context(), lanyard.Owner{Subject: "ana"}); err != nil || len(all) != 0 {
 		v.t.Errorf("Tokens = %d, %v, want none", len(all), err)
 	}

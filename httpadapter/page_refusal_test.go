@@ -213,7 +213,7 @@ func TestPageStaleForms(t *testing.T) {
 	first.submit("Save", "label", "one")
 	second.submit("Save", "label", "two", "secrets/token", pageNewSecret)
 	second.is(http.StatusPreconditionFailed, "Edit your token for Jira “one”")
-	second.says(changed)
+	second.says("This was changed somewhere else in the meantime, so nothing was saved.")
 	if got := attr(second.byID("label"), "value"); got != "two" {
 		t.Errorf("the typed label = %q, want it kept", got)
 	}

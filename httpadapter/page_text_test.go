@@ -18,24 +18,39 @@ import (
 	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/profile"
 	"github.com/aichub/lanyard/providertoken"
+	"github.com/aichub/lanyard/providertoken/catalog"
 )
 
 // Texts whose id is put together at run time, by what they begin with.
 func computedTexts() map[string][]string {
-	verdicts := []string{"invalid", "expired", "insufficient_scope", "wrong_instance", "rate_limited", "unreachable"}
+	verdicts := []string{"ok", "invalid", "expired", "insufficient_scope", "wrong_instance", "rate_limited", "unreachable"}
 	return map[string][]string{
 		"tab.":             {"profile", "keys", "tokens", "activity", "docs"},
 		"docs.tag.":        {"profile", "api-keys", "provider-tokens", "service"},
-		"done.token-test-": append([]string{"ok"}, verdicts...),
-		"verdict.":         verdicts,
-		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeMasked},
+		"verdict.":         append(verdictTexts(), verdicts...),
+		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeMasked, providertoken.CodeLooksLikeOther},
 		"keys.":            {"expires_in", "expires_today"},
 		"tokens.":          {"expires_in", "expires_today"},
-		"done.":            {"profile-saved", "profile-directory", "key-created", "key-renamed", "key-deleted", "token-saved", "token-changed", "token-unverified", "token-deleted"},
+		"done.":            {"profile-saved", "profile-directory", "key-created", "key-renamed", "key-deleted", "token-saved", "token-changed", "token-unverified", "token-unverifiable", "token-deleted", "token-revoked-deleted"},
 		"activity.via.":    {string(lanyard.ViaSession), string(lanyard.ViaAPIKey), string(lanyard.ViaSystem)},
 		"activity.action.": actions(),
 		"problem.":         problems(),
 	}
+}
+
+// verdictTexts are the verdicts with the reasons that the catalogue gives them:
+// each has a sentence of its own.
+func verdictTexts() (ids []string) {
+	for _, d := range catalog.All() {
+		for _, probe := range d.Verify {
+			for _, rule := range probe.Rules {
+				if id := string(rule.Verdict) + "." + rule.Reason; rule.Reason != "" && !slices.Contains(ids, id) {
+					ids = append(ids, id)
+				}
+			}
+		}
+	}
+	return append(ids, "unreachable.not_verifiable") // of definitions with verify: none
 }
 
 func actions() []string {
@@ -50,7 +65,7 @@ func actions() []string {
 }
 
 func problems() (ids []string) {
-	for _, id := range []string{"400", "401", "403", "404", "405", "413", "415", "429", "500", "503", "cross-site-request", "owner-deactivated", "reauthentication-required", "key-not-allowed"} {
+	for _, id := range []string{"400", "401", "403", "404", "405", "409", "413", "415", "429", "500", "503", "cross-site-request", "owner-deactivated", "reauthentication-required", "key-not-allowed"} {
 		ids = append(ids, id, id+".text")
 	}
 	return ids

@@ -1,11 +1,7 @@
 package httpadapter
 
 import (
-	"errors"
-	"net/http"
 	"net/url"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +23,27 @@ type tokenForm struct {
 	expiresOn  string
 	unverified bool // offer to save without checking
 	allow      bool
+
+	typed   map[string]bool // secrets that were typed, by input
+	again   map[string]bool // secrets that cannot be kept, by input
+	instead map[string][]pageLink
+	stale   bool
+}
+
+// pageLink is a link to another page.
+type pageLink struct{ Href, Text string }
+
+// tokenInput is an input of the form, with the forms of other providers that
+// what was typed may be meant for.
+type tokenInput struct {
+	input
+	Instead []pageLink
+}
+
+// savedNow is what is stored while the form shows something else.
+type savedNow struct {
+	Facts []fact
+	Href  string // of the form with what is stored
 }
 
 // newTokenForm chooses provider and method by the address.
@@ -98,45 +115,83 @@ func (p *page) tokenFormView(q *pageCall, f tokenForm, errs formErrors) view {
 	}
 	type unverified struct{ Chosen bool }
 	content := struct {
-		Provider, Help, Action string
-		Version                int64
-		Notices                []noticeLine
-		Methods                []methodLink
-		Inputs                 []input
-		Unverified             *unverified
+		Provider, Help, Action, Checked, Asking string
+		Version                                 int64
+		Notices                                 []noticeLine
+		Methods                                 []methodLink
+		Saved                                   *savedNow
+		Inputs                                  []tokenInput
+		Unverified                              *unverified
 	}{
 		Provider: f.provider.Name, Help: f.provider.DocsURL, Notices: notices(f.provider),
-		Inputs: p.tokenInputs(q, f, errs),
+		Inputs: p.tokenInputs(q, f, errs), Checked: p.text.say("token_form.checked", "Provider", f.provider.Name),
+		Asking: p.text.say("token_form.asking", "Provider", f.provider.Name),
 	}
-	title := "token_new.title"
-	address := func(method string) string {
-		return q.base + "provider-tokens/new?" + url.Values{"provider": {f.provider.ID}, "method": {method}}.Encode()
-	}
+	title, label := "token_new.title", ""
 	if f.stored != nil {
-		title = "token_edit.title"
+		title, label = "token_edit.title", f.stored.Label
 		content.Version = f.stored.Version
 		content.Action = q.base + "provider-tokens/" + f.stored.ID + "/edit"
+		if f.stale {
+			content.Saved = p.savedNow(q, f, content.Action)
+		}
 	} else {
-		content.Action = address(f.method.ID)
+		content.Action = newTokenAddress(q, f.provider.ID, f.method.ID)
 		if len(f.provider.Methods) > 1 {
 			for _, m := range f.provider.Methods {
-				content.Methods = append(content.Methods, methodLink{address(m.ID), m.Label, m.ID == f.method.ID})
+				content.Methods = append(content.Methods, methodLink{newTokenAddress(q, f.provider.ID, m.ID), m.Label, m.ID == f.method.ID})
 			}
 		}
+	}
+	if f.provider.Unverifiable {
+		content.Checked, content.Asking = "", ""
+		content.Notices = append(content.Notices, noticeLine{p.text.say("token_form.unverifiable", "Provider", f.provider.Name), true})
 	}
 	if f.unverified {
 		content.Unverified = &unverified{f.allow}
 	}
-	label := ""
-	if f.stored != nil {
-		label = f.stored.Label
-	}
 	return p.view(q, p.text.say(title, "Provider", f.provider.Name, "Label", label), content)
 }
 
+// newTokenAddress leads to the form for a new connection; without a method, to
+// the provider's first.
+func newTokenAddress(q *pageCall, provider, method string) string {
+	query := url.Values{"provider": {provider}}
+	if method != "" {
+		query.Set("method", method)
+	}
+	return q.base + "provider-tokens/new?" + query.Encode()
+}
+
+// savedNow lists what is stored for everything the form can change, but secrets.
+func (p *page) savedNow(q *pageCall, f tokenForm, href string) *savedNow {
+	now := &savedNow{Href: href}
+	add := func(name, text string) {
+		if text == "" {
+			text = p.text.say("token_form.saved_none")
+		}
+		now.Facts = append(now.Facts, fact{Name: name, Text: text})
+	}
+	for _, field := range f.method.Fields {
+		if isPublic(field) {
+			add(field.Label, f.stored.Fields[field.Name])
+		}
+	}
+	if f.method.AskExpiry {
+		ends := ""
+		if until := q.until(f.stored.ExpiresAt); until != nil {
+			ends = until.Text
+		}
+		add(p.text.say("token_form.expires_on"), ends)
+	}
+	add(p.text.say("token_form.label"), f.stored.Label)
+	now.Facts = append(now.Facts, fact{Name: p.text.say("token_form.saved_at"), Time: q.when(f.stored.UpdatedAt)})
+	return now
+}
+
 // tokenInputs draws the method's fields, then the date and the label.
-func (p *page) tokenInputs(q *pageCall, f tokenForm, errs formErrors) []input {
-	var inputs []input
+func (p *page) tokenInputs(q *pageCall, f tokenForm, errs formErrors) []tokenInput {
+	var inputs []tokenInput
 	for _, field := range f.method.Fields {
 		name := fieldName(field)
 		in := input{
@@ -147,46 +202,70 @@ func (p *page) tokenInputs(q *pageCall, f tokenForm, errs formErrors) []input {
 		if field.Type == providertoken.TypeEmail {
 			in.Type = "email"
 		}
-		if isPublic(field) {
-			in.Value = f.fields[field.Name]
-		} else {
+		switch {
+		case !isPublic(field):
 			p.secretInput(q, f, field, &in, len(errs.summary) > 0)
+		case field.Origin && f.stored != nil:
+			in.hint(p.text.say("token_form.address_hint"))
+			fallthrough
+		default:
+			in.Value = withoutSuffix(f.fields[field.Name], field.Suffix)
 		}
-		inputs = append(inputs, in)
+		inputs = append(inputs, tokenInput{in, f.instead[name]})
 	}
 	if f.method.AskExpiry {
-		inputs = append(inputs, input{
+		inputs = append(inputs, tokenInput{input: input{
 			ID: "expires_on", Name: "expires_on", Label: p.text.say("token_form.expires_on"), Type: "date", Value: f.expiresOn,
 			Hint: p.text.say("token_form.expires_hint"), Optional: true, Error: errs.byField["expires_on"],
-		})
+		}})
 	}
-	inputs = append(inputs, input{
+	inputs = append(inputs, tokenInput{input: input{
 		ID: "label", Name: "label", Label: p.text.say("token_form.label"), Type: "text", Value: f.label,
 		Hint: p.text.say("token_form.label_hint"), Placeholder: p.text.say("token_form.label_example"),
 		Optional: true, Autocomplete: "off", Error: errs.byField["label"],
-	})
+	}})
 	if len(errs.summary) == 0 {
 		inputs[0].Focus = true
 	}
 	return inputs
 }
 
+// withoutSuffix is a pasted address as its input shows it before the suffix. What
+// it means is the service's to say; anything else stays as it was typed.
+func withoutSuffix(text, suffix string) string {
+	host := strings.ToLower(strings.TrimSpace(text))
+	if _, address, isURL := strings.Cut(host, "://"); isURL {
+		host = address
+	}
+	host, _, _ = strings.Cut(host, "/")
+	if label, ok := strings.CutSuffix(host, suffix); ok && suffix != "" && label != "" && !strings.ContainsAny(label, ".@:?# ") {
+		return label
+	}
+	return text
+}
+
+// hint puts a sentence behind the input's hint.
+func (i *input) hint(text string) { i.Hint = strings.TrimSpace(i.Hint + " " + text) }
+
 // secretInput makes an input whose value never comes back.
 func (p *page) secretInput(q *pageCall, f tokenForm, field providertoken.Field, in *input, again bool) {
 	in.Type, in.Secret = "password", true
-	if f.stored == nil {
-		if again {
-			in.Hint = strings.TrimSpace(in.Hint + " " + p.text.say("token_form.retype"))
-		}
-		return
+	info, kept := providertoken.SecretInfo{}, false
+	if f.stored != nil {
+		info = f.stored.Secrets[field.Name]
+		kept = info.Set && !f.again[in.Name]
 	}
-	if info := f.stored.Secrets[field.Name]; info.Set {
-		in.Required = false
-		keep := p.text.say("token_form.keep_undated")
-		if !info.UpdatedAt.IsZero() {
-			keep = p.text.say("token_form.keep", "Date", q.day(info.UpdatedAt))
-		}
-		in.Hint = strings.TrimSpace(in.Hint + " " + keep)
+	in.Required = !kept && !field.Optional
+	again = again && (f.stored == nil || f.typed[in.Name])
+	switch {
+	case kept && info.UpdatedAt.IsZero():
+		in.hint(p.text.say("token_form.keep_undated"))
+	case kept && again:
+		in.hint(p.text.say("token_form.retype_keep", "Date", q.day(info.UpdatedAt)))
+	case kept:
+		in.hint(p.text.say("token_form.keep", "Date", q.day(info.UpdatedAt)))
+	case again:
+		in.hint(p.text.say("token_form.retype"))
 	}
 }
 
@@ -194,8 +273,9 @@ func (p *page) secretInput(q *pageCall, f tokenForm, field providertoken.Field, 
 // blank secret of a stored connection is absent, which keeps the one there is.
 func (f *tokenForm) read(form url.Values) (secrets map[string]lanyard.Secret, err error) {
 	f.label, f.expiresOn = form.Get("label"), form.Get("expires_on")
-	f.allow = form.Get("allow_unverified") == "yes"
-	f.fields, secrets = map[string]string{}, map[string]lanyard.Secret{}
+	// Where nothing can be checked the form says so, and that is how it is saved.
+	f.allow = form.Get("allow_unverified") == "yes" || f.provider.Unverifiable
+	f.fields, f.typed, secrets = map[string]string{}, map[string]bool{}, map[string]lanyard.Secret{}
 	known := map[string]bool{}
 	for _, field := range f.method.Fields {
 		name := fieldName(field)
@@ -206,6 +286,7 @@ func (f *tokenForm) read(form url.Values) (secrets map[string]lanyard.Secret, er
 			f.fields[field.Name] = text
 		case text != "" || f.stored == nil && !field.Optional:
 			secrets[field.Name] = lanyard.NewSecret(text)
+			f.typed[name] = text != ""
 		}
 	}
 	for name := range form {
@@ -255,7 +336,7 @@ func (p *page) createToken(q *pageCall) error {
 	if err != nil {
 		return p.refuseToken(q, f, secrets, err)
 	}
-	return savedToken(q, t, "token-saved")
+	return p.savedToken(q, f, t, "token-saved")
 }
 
 func (p *page) saveToken(q *pageCall) error {
@@ -300,90 +381,15 @@ func (p *page) saveToken(q *pageCall) error {
 	if change.Fields != nil || change.Secrets != nil {
 		what = "token-saved"
 	}
-	return savedToken(q, t, what)
+	return p.savedToken(q, f, t, what)
 }
 
-func savedToken(q *pageCall, t providertoken.Token, what string) error {
-	if t.Status == providertoken.StatusUnverified {
+func (p *page) savedToken(q *pageCall, f tokenForm, t providertoken.Token, what string) error {
+	switch {
+	case t.Status == providertoken.StatusUnverified && f.provider.Unverifiable:
+		what = "token-unverifiable"
+	case t.Status == providertoken.StatusUnverified:
 		what = "token-unverified"
 	}
 	return q.done("provider-tokens", what, "provider", t.ProviderID)
-}
-
-func (p *page) refuseDate(q *pageCall, f tokenForm) error {
-	var errs formErrors
-	errs.add("expires_on", p.text.say("token_form.error_date"))
-	return p.refuse(q, "token_form", p.tokenFormView(q, f, errs), errs)
-}
-
-// refuseToken shows the form again with what the service or the platform said.
-func (p *page) refuseToken(q *pageCall, f tokenForm, secrets map[string]lanyard.Secret, err error) error {
-	var (
-		errs     formErrors
-		verified *providertoken.VerificationError
-	)
-	switch {
-	case errors.As(err, &verified):
-		p.sayVerdict(f, secrets, verified, &errs)
-		f.unverified = verified.Verdict == providertoken.VerdictUnreachable
-	case errors.Is(err, lanyard.ErrExists):
-		errs.add("label", p.text.say("token_form.error_exists"))
-		errs.status = http.StatusConflict
-	case errors.Is(err, lanyard.ErrLimit):
-		errs.say(http.StatusConflict, p.text.say("token_form.error_limit", "N", p.h.config.ProviderTokens.Limit()))
-	default:
-		fields := map[string]formField{
-			"label":      {label: p.text.say("token_form.label")},
-			"expires_at": {label: p.text.say("token_form.expires_on"), id: "expires_on"},
-		}
-		for _, field := range f.method.Fields {
-			fields[fieldName(field)] = formField{label: field.Label}
-		}
-		var mine bool
-		if errs, mine = p.formErrors(err, fields); !mine {
-			return err
-		}
-		if text, ok := errs.byField["expires_at"]; ok {
-			errs.byField["expires_on"] = text
-		}
-	}
-	return p.refuse(q, "token_form", p.tokenFormView(q, f, errs), errs)
-}
-
-// sayVerdict says why the platform did not prove the credential, at the field
-// it is about: the address, or the first secret.
-func (p *page) sayVerdict(f tokenForm, secrets map[string]lanyard.Secret, e *providertoken.VerificationError, errs *formErrors) {
-	text := p.text.say("verdict."+string(e.Verdict), "Provider", f.provider.Name)
-	if e.Reason != "" {
-		text += " " + p.text.say("verdict.reason", "Reason", strings.ReplaceAll(e.Reason, "_", " "))
-	}
-	var about func(providertoken.Field) bool
-	switch e.Verdict {
-	case providertoken.VerdictInvalid, providertoken.VerdictExpired, providertoken.VerdictInsufficientScope:
-		about = func(field providertoken.Field) bool { return !isPublic(field) }
-	case providertoken.VerdictWrongInstance, providertoken.VerdictUnreachable:
-		about = func(field providertoken.Field) bool { return field.Origin }
-	default:
-		about = func(providertoken.Field) bool { return false }
-	}
-	i := slices.IndexFunc(f.method.Fields, about)
-	if i < 0 {
-		errs.say(http.StatusUnprocessableEntity, text)
-		return
-	}
-	field := f.method.Fields[i]
-	if e.Verdict == providertoken.VerdictInvalid && oddShape(field, secrets[field.Name]) {
-		text += " " + p.text.say("token_form.shape", "Provider", f.provider.Name)
-	}
-	errs.add(fieldName(field), text)
-}
-
-// oddShape reports whether a secret that was typed does not look as this
-// platform's do: half of one was copied, or another.
-func oddShape(field providertoken.Field, secret lanyard.Secret) bool {
-	text := secret.Reveal()
-	return text != "" && len(field.Shapes) > 0 && !slices.ContainsFunc(field.Shapes, func(s providertoken.Shape) bool {
-		fits, err := regexp.MatchString(s.Pattern, text)
-		return fits || err != nil
-	})
 }

@@ -2,8 +2,8 @@ package httpadapter
 
 import (
 	"errors"
-	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aichub/lanyard"
@@ -25,18 +25,29 @@ type noticeLine struct {
 
 type tokenLine struct {
 	ID, Label, Account, Why string
-	Offered                 bool
+	Outcome                 *outcome // of a test just now
+	Offered, Testable       bool
 	Badge                   badge
 	Meta                    []fact
 }
+
+// outcome is what came of a test; Tone is a badge's.
+type outcome struct{ Tone, Text string }
 
 func (p *page) showTokens(q *pageCall) error {
 	tokens, err := p.h.config.ProviderTokens.Tokens(q.r.Context(), q.caller.Owner)
 	if err != nil {
 		return err
 	}
-	var content struct{ Providers []providerCard }
-	for _, provider := range p.h.config.ProviderTokens.Providers() {
+	var content struct {
+		Full      string // why none can be added; "" = some can
+		Providers []providerCard
+	}
+	if limit := p.h.config.ProviderTokens.Limit(); limit >= 0 && len(tokens) >= limit {
+		content.Full = p.text.say("token_form.error_limit", "N", limit)
+	}
+	providers := p.h.config.ProviderTokens.Providers()
+	for _, provider := range providers {
 		content.Providers = append(content.Providers, providerCard{
 			ID: provider.ID, Name: provider.Name, Help: provider.DocsURL, Offered: true, Notices: notices(provider),
 		})
@@ -46,12 +57,20 @@ func (p *page) showTokens(q *pageCall) error {
 		for i < len(content.Providers) && content.Providers[i].ID != t.ProviderID {
 			i++
 		}
+		provider := providertoken.Provider{ID: t.ProviderID, Name: t.ProviderID}
+		if i < len(providers) {
+			provider = providers[i]
+		}
 		if i == len(content.Providers) {
 			content.Providers = append(content.Providers, providerCard{ID: t.ProviderID, Name: t.ProviderID})
 		}
 		card := &content.Providers[i]
-		card.Tokens = append(card.Tokens, p.tokenLine(q, card.Name, t))
+		card.Tokens = append(card.Tokens, p.tokenLine(q, provider, t))
 	}
+	// What the user has comes first; each half is in the order configured.
+	slices.SortStableFunc(content.Providers, func(a, b providerCard) int {
+		return min(1, len(b.Tokens)) - min(1, len(a.Tokens))
+	})
 	return p.render(q, "tokens", p.view(q, p.text.say("tokens.title"), content))
 }
 
@@ -64,31 +83,22 @@ func notices(provider providertoken.Provider) []noticeLine {
 }
 
 // tokenLine says what a connection is good for, and why not.
-func (p *page) tokenLine(q *pageCall, provider string, t providertoken.Token) tokenLine {
+func (p *page) tokenLine(q *pageCall, provider providertoken.Provider, t providertoken.Token) tokenLine {
 	line := tokenLine{
 		ID: t.ID, Label: t.Label, Offered: t.Status != providertoken.StatusNotOffered,
-		Account: p.accountText(t.Account, t.Origin),
 	}
-	switch t.Status {
-	case providertoken.StatusConnected:
-		line.Badge = badge{"good", p.text.say("tokens.connected")}
-	case providertoken.StatusUnverified:
-		line.Badge = badge{"warn", p.text.say("tokens.unverified")}
-		line.Why = p.text.say("tokens.why_unverified")
-	case providertoken.StatusExpiring:
-		line.Badge = badge{"warn", p.expiresIn(q, "tokens", t.ExpiresAt)}
-	case providertoken.StatusExpired:
-		line.Badge = badge{"bad", p.text.say("tokens.expired")}
-		line.Why = p.text.say("tokens.why_expired")
-	case providertoken.StatusNotOffered:
-		line.Badge = badge{"", p.text.say("tokens.not_offered")}
-		line.Why = p.text.say("tokens.why_not_offered")
+	switch who, place := accountName(t.Account), strings.TrimPrefix(t.Origin, "https://"); {
+	case who == "":
+		line.Account = p.text.say("tokens.on", "Place", place)
+	case t.Status == providertoken.StatusConnected, t.Status == providertoken.StatusExpiring:
+		line.Account = p.text.say("tokens.as_on", "Account", who, "Place", place)
 	default:
-		line.Badge = badge{"bad", p.text.say("tokens.needs_attention")}
-		line.Why = p.text.say("tokens.why_attention")
-		if id := "verdict." + string(t.Verdict); p.text.has(id) {
-			line.Why = p.text.say(id, "Provider", provider) + " " + p.text.say("tokens.fix")
-		}
+		line.Account = p.text.say("tokens.was_on", "Account", who, "Place", place)
+	}
+	line.Testable = line.Offered && !provider.Unverifiable
+	line.Badge, line.Why = p.tokenState(q, provider, t)
+	if line.Outcome = p.testOutcome(q, provider, t); line.Outcome != nil && line.Outcome.Text == line.Why {
+		line.Why = ""
 	}
 	if t.Status != providertoken.StatusExpiring {
 		if until := q.until(t.ExpiresAt); until != nil {
@@ -104,28 +114,84 @@ func (p *page) tokenLine(q *pageCall, provider string, t providertoken.Token) to
 	return line
 }
 
-// accountText says who the platform named, and where.
-func (p *page) accountText(account *providertoken.Account, origin string) string {
-	place := strings.TrimPrefix(origin, "https://")
-	if account == nil {
-		if place == "" {
-			return ""
+// tokenState is the state in a word or two, and where it is not as it should be,
+// why and what to do.
+func (p *page) tokenState(q *pageCall, provider providertoken.Provider, t providertoken.Token) (state badge, why string) {
+	switch t.Status {
+	case providertoken.StatusConnected:
+		return badge{"good", p.text.say("tokens.connected")}, ""
+	case providertoken.StatusUnverified:
+		if provider.Unverifiable {
+			return badge{"", p.text.say("tokens.unverifiable")}, p.text.say("tokens.why_unverifiable", "Provider", provider.Name)
 		}
-		return p.text.say("tokens.on", "Place", place)
+		return badge{"warn", p.text.say("tokens.unverified")}, p.text.say("tokens.why_unverified", "Provider", provider.Name)
+	case providertoken.StatusExpiring:
+		return badge{"warn", p.expiresIn(q, "tokens", t.ExpiresAt)}, p.text.say("tokens.why_expiring")
+	case providertoken.StatusExpired:
+		if t.Verdict == providertoken.VerdictOK && t.CheckedAt.After(t.ExpiresAt) {
+			return badge{"bad", p.text.say("tokens.expired")}, p.text.say("tokens.why_date", "Provider", provider.Name)
+		}
+		if t.Verdict == providertoken.VerdictExpired {
+			return badge{"bad", p.text.say("tokens.expired")}, p.verdictAndAdvice(provider, t)
+		}
+		return badge{"bad", p.text.say("tokens.expired")}, p.text.say("tokens.fix_expired")
+	case providertoken.StatusNotOffered:
+		return badge{"", p.text.say("tokens.not_offered")}, p.text.say("tokens.why_not_offered")
+	default:
+		return badge{"bad", p.text.say("tokens.needs_attention")}, p.verdictAndAdvice(provider, t)
 	}
-	name := account.Name
+}
+
+// verdictAndAdvice is what the platform said against a stored token, and what to
+// do about it.
+func (p *page) verdictAndAdvice(provider providertoken.Provider, t providertoken.Token) string {
+	method, _ := methodOf(provider, t.MethodID)
+	return p.verdictText(provider.Name, t.Verdict, t.Reason) + " " + p.cardAdvice(method, t.Verdict, t.Reason)
+}
+
+// What a test that decided nothing is called in the address it leads to, besides
+// the verdict.
+const testConflict = "conflict"
+
+// testOutcome says what came of the test that the address names. What decides is
+// read from the connection: an address can be made up, and it can be old.
+func (p *page) testOutcome(q *pageCall, provider providertoken.Provider, t providertoken.Token) *outcome {
+	query := q.r.URL.Query()
+	if query.Get("tested") != t.ID || t.Status == providertoken.StatusNotOffered {
+		return nil
+	}
+	switch verdict := providertoken.Verdict(query.Get("outcome")); verdict {
+	case testConflict:
+		return &outcome{"warn", p.text.say("tokens.test_conflict")}
+	case providertoken.VerdictRateLimited, providertoken.VerdictUnreachable:
+		reason := query.Get("reason")
+		if !p.text.has("verdict." + string(verdict) + "." + reason) {
+			reason = "" // no words of ours
+		}
+		return &outcome{"warn", p.verdictText(provider.Name, verdict, reason)}
+	}
+	switch t.Verdict {
+	case "":
+		return nil
+	case providertoken.VerdictOK:
+		return &outcome{"good", p.verdictText(provider.Name, t.Verdict, "")}
+	}
+	return &outcome{"bad", p.verdictAndAdvice(provider, t)}
+}
+
+// accountName is who the platform named; "" = nobody.
+func accountName(account *providertoken.Account) string {
 	switch {
-	case name == "" && account.Email != "":
-		name = account.Email
-	case name == "":
-		name = account.ID
-	case account.Email != "":
-		name += " (" + account.Email + ")"
+	case account == nil:
+		return ""
+	case account.Name == "" && account.Email == "":
+		return account.ID
+	case account.Name == "":
+		return account.Email
+	case account.Email == "":
+		return account.Name
 	}
-	if place == "" {
-		return p.text.say("tokens.as", "Account", name)
-	}
-	return p.text.say("tokens.as_on", "Account", name, "Place", place)
+	return account.Name + " (" + account.Email + ")"
 }
 
 // providerName is the name users read. An id that leads nowhere is not
@@ -146,65 +212,26 @@ func (p *page) provider(id string) (providertoken.Provider, bool) {
 	return providertoken.Provider{}, false
 }
 
-func (p *page) showTokenDelete(q *pageCall) error { return p.askTokenDelete(q, formErrors{}) }
-
-func (p *page) askTokenDelete(q *pageCall, errs formErrors) error {
-	t, err := p.h.config.ProviderTokens.Token(q.r.Context(), q.caller.Owner, q.id)
-	if err != nil {
-		return err
-	}
-	name := t.ProviderID
-	if provider, ok := p.provider(t.ProviderID); ok {
-		name = provider.Name
-	}
-	named := []any{"Provider", name, "Label", t.Label}
-	ask := deletion{
-		Action: q.base + "provider-tokens/" + t.ID + "/delete", Back: q.base + "provider-tokens", Version: t.Version,
-		Warning: p.text.say("token_delete.warning"), Submit: p.text.say("token_delete.submit", named...),
-		Facts: []fact{{Name: p.text.say("token_delete.provider"), Text: name}},
-	}
-	if t.Label != "" {
-		ask.Facts = append(ask.Facts, fact{Name: p.text.say("token_delete.label"), Text: t.Label})
-	}
-	if t.Account != nil {
-		ask.Facts = append(ask.Facts, fact{Name: p.text.say("token_delete.account"), Text: p.accountText(t.Account, "")})
-	}
-	if t.Origin != "" {
-		ask.Facts = append(ask.Facts, fact{Name: p.text.say("token_delete.origin"), Text: strings.TrimPrefix(t.Origin, "https://")})
-	}
-	v := p.view(q, p.text.say("token_delete.title", named...), ask)
-	if len(errs.summary) > 0 {
-		return p.refuse(q, "delete", v, errs)
-	}
-	return p.render(q, "delete", v)
-}
-
-func (p *page) deleteToken(q *pageCall) error {
-	version, err := q.version()
-	if err != nil {
-		return err
-	}
-	err = p.h.config.ProviderTokens.Delete(q.r.Context(), q.caller.Owner, q.id, version)
-	if errors.Is(err, lanyard.ErrConflict) {
-		var errs formErrors
-		errs.say(http.StatusPreconditionFailed, p.text.say("token_delete.stale"))
-		return p.askTokenDelete(q, errs)
-	}
-	if err != nil {
-		return err
-	}
-	return q.done("provider-tokens", "token-deleted")
-}
-
+// testToken asks the platform and goes back to the connection, which says what
+// came of it.
 func (p *page) testToken(q *pageCall) error {
-	t, err := p.h.config.ProviderTokens.Token(q.r.Context(), q.caller.Owner, q.id)
-	if err != nil {
+	if _, err := p.h.config.ProviderTokens.Token(q.r.Context(), q.caller.Owner, q.id); err != nil {
 		return err
 	}
+	query := url.Values{"tested": {q.id}}
 	found, err := p.h.config.ProviderTokens.Verify(q.r.Context(), q.caller.Owner, q.id)
-	if err != nil {
+	switch {
+	case errors.Is(err, providertoken.ErrNotOffered):
+		// The connection says so itself.
+	case errors.Is(err, lanyard.ErrConflict):
+		query.Set("outcome", testConflict)
+	case err != nil:
 		return err
+	case found.Verdict == providertoken.VerdictRateLimited || found.Verdict == providertoken.VerdictUnreachable:
+		query.Set("outcome", string(found.Verdict))
+		if found.Reason != "" {
+			query.Set("reason", found.Reason)
+		}
 	}
-	query := url.Values{"done": {"token-test-" + string(found.Verdict)}, "provider": {t.ProviderID}}
 	return q.redirect("provider-tokens", query)
 }

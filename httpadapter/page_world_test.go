@@ -55,6 +55,7 @@ type pageOptions struct {
 	outer, prefix string
 	scopes        []string
 	keys          func(*apikey.Options)
+	tokens        func(*providertoken.Options)
 	config        func(*httpadapter.Config)
 	identify      func(name string, p *lanyard.Principal)
 }
@@ -84,12 +85,16 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 		pageNewSecret: {ID: "ana2", Name: "Ana Zwei"},
 	}
 	w.jira, w.cloud = providertest.JiraDataCenter(accounts.Account), providertest.JiraCloud(accounts.Account)
-	w.tokens, err = providertoken.NewService(w.store, w.sealer, &providertoken.Options{
+	platforms := &providertoken.Options{
 		Providers: withSite(catalog.All()), Limit: 3, Now: clock,
 		Instances: []providertoken.Instance{
 			pageInstance(t, w.jira, "jira", "jira-data-center", "Jira"), pageInstance(t, w.cloud, "cloud", "jira-cloud", "Cloud"),
 		},
-	})
+	}
+	if o.tokens != nil {
+		o.tokens(platforms)
+	}
+	w.tokens, err = providertoken.NewService(w.store, w.sealer, platforms)
 	pageOK(t, err)
 	w.profiles = profile.NewService(w.store, &profile.Options{OwnerChanged: w.keys.Refresh, Now: clock})
 	c := httpadapter.Config{

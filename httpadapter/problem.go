@@ -36,6 +36,7 @@ const (
 	codeTooLarge         = "too-large"
 	codeUnsupportedType  = "unsupported-media-type"
 	codeInvalidInput     = "invalid-input"
+	codeLooksLikeOther   = providertoken.CodeLooksLikeOther
 	codeIdempotency      = "idempotency-key-reused"
 	codeTooManyRequests  = "too-many-requests"
 	codeUnavailable      = "unavailable"
@@ -69,6 +70,7 @@ var problemTypes = map[string]struct {
 	codeTooLarge:         {http.StatusRequestEntityTooLarge, "The request is too large."},
 	codeUnsupportedType:  {http.StatusUnsupportedMediaType, "The body must be JSON."},
 	codeInvalidInput:     {http.StatusUnprocessableEntity, "Some input was refused."},
+	codeLooksLikeOther:   {http.StatusUnprocessableEntity, "The secret looks like another platform's."},
 	codeIdempotency:      {http.StatusUnprocessableEntity, "The idempotency key was used for another request."},
 	codeTooManyRequests:  {http.StatusTooManyRequests, "Too many requests."},
 	codeUnavailable:      {http.StatusServiceUnavailable, "The service cannot answer now."},
@@ -88,6 +90,9 @@ type problem struct {
 	RetryAfter time.Duration // with 429 and 503
 	LoginURL   string        // with 401
 	Allow      string        // with 405
+
+	Token       string   // with codeLooksLikeOther: what the secret looks like
+	ProviderIDs []string // and which of the providers here take it
 }
 
 // fieldError says what is wrong with one input.
@@ -123,6 +128,7 @@ func problemOf(err error) problem {
 	var (
 		ready    errProblem
 		input    *lanyard.InputError
+		other    *providertoken.OtherPlatformError
 		verified *providertoken.VerificationError
 		tooLarge *http.MaxBytesError
 		rate     *apikey.RateLimitError
@@ -134,6 +140,8 @@ func problemOf(err error) problem {
 		return problem{Code: string(verified.Verdict), Errors: []fieldError{{
 			Code: string(verified.Verdict), Detail: verdictDetail(verified),
 		}}}
+	case errors.As(err, &other):
+		return problem{Code: codeLooksLikeOther, Errors: fieldErrors(err), Token: other.Token, ProviderIDs: other.Providers}
 	case errors.As(err, &input):
 		return problem{Code: codeInvalidInput, Errors: fieldErrors(err)}
 	case errors.As(err, &tooLarge):
@@ -167,6 +175,12 @@ func problemOf(err error) problem {
 
 // verdictDetail says a verdict in words, with the reason's stable code.
 func verdictDetail(e *providertoken.VerificationError) string {
+	switch e.Reason {
+	case "not_verifiable":
+		return "the platform cannot say whose a credential is; it is stored with allow_unverified only"
+	case "identity_unknown":
+		return "the platform answered, but did not say whose the credential is (identity_unknown)"
+	}
 	detail := map[providertoken.Verdict]string{
 		providertoken.VerdictInvalid:           "the platform does not accept the credential",
 		providertoken.VerdictExpired:           "the credential has expired",
@@ -216,6 +230,9 @@ type problemBody struct {
 	RequestID string       `json:"request_id,omitzero"`
 	LoginURL  string       `json:"login_url,omitzero"`
 	Errors    []fieldError `json:"errors,omitempty"`
+
+	Token       string   `json:"token,omitzero"`
+	ProviderIDs []string `json:"provider_ids,omitempty"`
 }
 
 // writeProblem writes p as application/problem+json.
@@ -229,6 +246,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	body, err := json.Marshal(problemBody{
 		Type: problemDocs + p.Code, Title: p.title(), Status: p.status(), Code: p.Code, Detail: p.Detail,
 		RequestID: lanyard.RequestFrom(r.Context()).ID, LoginURL: p.LoginURL, Errors: p.Errors,
+		Token: p.Token, ProviderIDs: p.ProviderIDs,
 	})
 	if err != nil {
 		body = fmt.Appendf(nil, `{"status":%d}`, p.status())

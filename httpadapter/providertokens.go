@@ -15,6 +15,8 @@ type providerView struct {
 	DocsURL string       `json:"docs_url,omitzero"`
 	Methods []methodView `json:"methods"`
 	Notices []noticeView `json:"notices"`
+
+	Unverifiable bool `json:"unverifiable"`
 }
 
 type methodView struct {
@@ -22,6 +24,7 @@ type methodView struct {
 	Label     string      `json:"label"`
 	Fields    []fieldView `json:"fields"`
 	AskExpiry bool        `json:"ask_expiry"`
+	Revokes   bool        `json:"revokes"`
 }
 
 type fieldView struct {
@@ -30,9 +33,11 @@ type fieldView struct {
 	Type     providertoken.FieldType `json:"type"`
 	Required bool                    `json:"required"`
 	Public   bool                    `json:"public"`
+	Address  bool                    `json:"address"`
 	Help     string                  `json:"help,omitzero"`
 	Example  string                  `json:"example,omitzero"`
 	Suffix   string                  `json:"suffix,omitzero"`
+	Patterns []string                `json:"patterns,omitempty"`
 }
 
 type noticeView struct {
@@ -44,14 +49,19 @@ type noticeView struct {
 func viewProvider(p providertoken.Provider) providerView {
 	v := providerView{
 		ID: p.ID, Name: p.Name, DocsURL: p.DocsURL, Methods: []methodView{}, Notices: []noticeView{},
+		Unverifiable: p.Unverifiable,
 	}
 	for _, m := range p.Methods {
-		method := methodView{ID: m.ID, Label: m.Label, AskExpiry: m.AskExpiry, Fields: []fieldView{}}
+		method := methodView{ID: m.ID, Label: m.Label, AskExpiry: m.AskExpiry, Revokes: m.Revokes, Fields: []fieldView{}}
 		for _, f := range m.Fields {
-			method.Fields = append(method.Fields, fieldView{
-				Name: f.Name, Label: f.Label, Type: f.Type, Required: !f.Optional, Public: f.Public,
+			field := fieldView{
+				Name: f.Name, Label: f.Label, Type: f.Type, Required: !f.Optional, Public: f.Public, Address: f.Origin,
 				Help: f.Help, Example: f.Example, Suffix: f.Suffix,
-			})
+			}
+			for _, s := range f.Shapes {
+				field.Patterns = append(field.Patterns, s.Pattern)
+			}
+			method.Fields = append(method.Fields, field)
 		}
 		v.Methods = append(v.Methods, method)
 	}
@@ -71,8 +81,12 @@ type tokenView struct {
 	Fields     map[string]string     `json:"fields"`
 	Secrets    map[string]secretView `json:"secrets"`
 	Status     providertoken.Status  `json:"status"`
+	Verdict    providertoken.Verdict `json:"verdict,omitzero"`
+	Reason     string                `json:"reason,omitzero"`
+	CheckedAt  timestamp             `json:"checked_at,omitzero"`
 	Account    *accountView          `json:"account,omitempty"`
 	Origin     string                `json:"origin"`
+	RevokeURL  string                `json:"revoke_url,omitzero"`
 	ExpiresAt  timestamp             `json:"expires_at,omitzero"`
 	LastUsedAt timestamp             `json:"last_used_at,omitzero"`
 	CreatedAt  timestamp             `json:"created_at"`
@@ -94,7 +108,8 @@ func viewToken(t providertoken.Token) tokenView {
 	v := tokenView{
 		ID: t.ID, ProviderID: t.ProviderID, MethodID: t.MethodID, Label: t.Label,
 		Fields: map[string]string{}, Secrets: map[string]secretView{},
-		Status: t.Status, Origin: t.Origin,
+		Status: t.Status, Verdict: t.Verdict, Reason: t.Reason, CheckedAt: timestamp(t.CheckedAt),
+		Origin: t.Origin, RevokeURL: t.RevokeURL,
 		ExpiresAt: timestamp(t.ExpiresAt), LastUsedAt: timestamp(t.LastUsedAt),
 		CreatedAt: timestamp(t.CreatedAt), UpdatedAt: timestamp(t.UpdatedAt),
 	}

@@ -20,6 +20,35 @@ for (const time of all("time[data-ly-relative]")) {
   time.textContent = relative.format(Math.round(seconds / length), unit);
 }
 
+// A pasted address shrinks to what stands before the suffix.
+for (const suffix of all("[data-ly-suffix]")) {
+  const input = suffix.previousElementSibling;
+  input.addEventListener("change", () => {
+    const host = input.value.trim().toLowerCase().replace(/^https?:\/\//, "").split("/")[0];
+    const label = host.slice(0, -suffix.textContent.length);
+    if (label && !/[.@:?# ]/.test(label) && host === label + suffix.textContent) input.value = label;
+  });
+}
+
+// A form that asks a platform says so while it waits, and is sent once; who
+// stopped the browser can send it again.
+for (const form of all("form[data-ly-busy]")) {
+  const button = form.querySelector("[type=submit]");
+  const words = [...button.childNodes];
+  let busy = false;
+  const rest = () => {
+    busy = false;
+    button.replaceChildren(...words);
+  };
+  form.addEventListener("submit", (event) => {
+    if (busy) event.preventDefault();
+    busy = true;
+    button.textContent = form.dataset.lyBusy;
+    setTimeout(rest, 15e3);
+  });
+  addEventListener("pageshow", rest);
+}
+
 // Addresses in snippets are those the browser sees, whatever a proxy hides.
 for (const element of all("[data-ly-absolute]")) {
   element.textContent = new URL(element.dataset.lyAbsolute, document.baseURI).href;
