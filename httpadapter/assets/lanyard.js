@@ -94,7 +94,8 @@ for (const button of all("[data-ly-copy]")) {
   button.addEventListener("click", async () => {
     const done = await copy(byId(button.dataset.lyCopy));
     saidBy(button).textContent = done ? button.dataset.lyDone : button.dataset.lyFailed;
-    if (done) button.closest("section").querySelector("[data-ly-stored]")?.classList.remove("ly-quiet");
+    const next = done && button.closest("section").querySelector("[data-ly-stored]");
+    if (next) for (const b of [button, next]) b.classList.toggle("ly-quiet", b === button);
   });
 }
 
