@@ -18,3 +18,12 @@ func Routes(h *Handler) (api, page []string) {
 	}
 	return api, page
 }
+
+// ProblemTitles are the titles of the problems by code.
+func ProblemTitles() map[string]string {
+	titles := map[string]string{}
+	for code, t := range problemTypes {
+		titles[code] = t.title
+	}
+	return titles
+}

@@ -355,7 +355,7 @@ func (p *page) refuseToken(q *pageCall, f tokenForm, secrets map[string]lanyard.
 func (p *page) sayVerdict(f tokenForm, secrets map[string]lanyard.Secret, e *providertoken.VerificationError, errs *formErrors) {
 	text := p.text.say("verdict."+string(e.Verdict), "Provider", f.provider.Name)
 	if e.Reason != "" {
-		text += " " + p.text.say("verdict.reason", "Reason", strings.ReplaceAll(e.Reason, "_", " "))
+		text += " " + p.text.say("verdict.reason", "Reason", p.reason(e.Reason))
 	}
 	var about func(providertoken.Field) bool
 	switch e.Verdict {
@@ -376,6 +376,15 @@ func (p *page) sayVerdict(f tokenForm, secrets map[string]lanyard.Secret, e *pro
 		text += " " + p.text.say("token_form.shape", "Provider", f.provider.Name)
 	}
 	errs.add(fieldName(field), text)
+}
+
+// reason says the code of a reason. Definitions of the host may have others
+// than ours, which are read as they are.
+func (p *page) reason(code string) string {
+	if id := "reason." + code; p.text.has(id) {
+		return p.text.say(id)
+	}
+	return strings.ReplaceAll(code, "_", " ")
 }
 
 // oddShape reports whether a secret that was typed does not look as this

@@ -36,7 +36,7 @@ func (p *page) showTokens(q *pageCall) error {
 		return err
 	}
 	var content struct{ Providers []providerCard }
-	for _, provider := range p.h.config.ProviderTokens.Providers() {
+	for _, provider := range p.h.config.ProviderTokens.ProvidersIn(p.text.language()) {
 		content.Providers = append(content.Providers, providerCard{
 			ID: provider.ID, Name: provider.Name, Help: provider.DocsURL, Offered: true, Notices: notices(provider),
 		})
@@ -138,7 +138,7 @@ func (p *page) providerName(id string) string {
 }
 
 func (p *page) provider(id string) (providertoken.Provider, bool) {
-	for _, provider := range p.h.config.ProviderTokens.Providers() {
+	for _, provider := range p.h.config.ProviderTokens.ProvidersIn(p.text.language()) {
 		if provider.ID == id {
 			return provider, true
 		}
