@@ -1,6 +1,9 @@
 package httpadapter
 
-import "net/http"
+import (
+	"net/http"
+	"testing"
+)
 
 // Routes names every route that h serves, as "GET /profile" for the API and
 // "GET provider-tokens/new" for the page.
@@ -26,4 +29,14 @@ func ProblemTitles() map[string]string {
 		titles[code] = t.title
 	}
 	return titles
+}
+
+// LanguageOf chooses the language of requests.
+func LanguageOf(t testing.TB) func(*http.Request) string {
+	t.Helper()
+	l, err := newLanguages(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(r *http.Request) string { return l.of(r).language() }
 }
