@@ -68,9 +68,9 @@ type Config struct {
 	Product string
 
 	// Language chooses the language of a request, as "pt-BR" (BCP 47). It is
-	// asked first; then come the locale of the principal and Accept-Language.
-	// "", or a language that there is not, leaves the choice to them. Defaults
-	// to leaving it.
+	// asked first; then come the locale of the principal, as soon as it is known
+	// who asks, and Accept-Language. "", or a language that there is not, leaves
+	// the choice to them. Defaults to leaving it.
 	Language func(*http.Request) string
 
 	// Texts replaces words of the page and adds languages: in its root a file

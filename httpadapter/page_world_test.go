@@ -57,6 +57,7 @@ type pageOptions struct {
 	keys          func(*apikey.Options)
 	config        func(*httpadapter.Config)
 	identify      func(name string, p *lanyard.Principal)
+	definitions   func([]providertoken.Definition) []providertoken.Definition
 }
 
 func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
@@ -84,8 +85,12 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 		pageNewSecret: {ID: "ana2", Name: "Ana Zwei"},
 	}
 	w.jira, w.cloud = providertest.JiraDataCenter(accounts.Account), providertest.JiraCloud(accounts.Account)
+	definitions := withSite(catalog.All())
+	if o.definitions != nil {
+		definitions = o.definitions(definitions)
+	}
 	w.tokens, err = providertoken.NewService(w.store, w.sealer, &providertoken.Options{
-		Providers: withSite(catalog.All()), Limit: 3, Now: clock,
+		Providers: definitions, Limit: 3, Now: clock,
 		Instances: []providertoken.Instance{
 			pageInstance(t, w.jira, "jira", "jira-data-center", "Jira"), pageInstance(t, w.cloud, "cloud", "jira-cloud", "Cloud"),
 		},
