@@ -31,6 +31,7 @@ func Texts() fs.FS {
 // places to fill in, and a count has the plural forms of its language.
 type texts struct {
 	tag       language.Tag
+	digits    language.Tag      // tag, with the digits that dates have too
 	plain     map[string]string // texts without anything to fill in
 	localizer *i18n.Localizer   // the others
 	fallback  *texts            // says what is not here; nil = none
@@ -90,7 +91,7 @@ func (t *texts) findHere(id string, pairs []any) (string, error) {
 		}
 		if n, ok := values["N"].(int); ok {
 			config.PluralCount = n
-			values["N"] = message.NewPrinter(t.tag).Sprint(n)
+			values["N"] = message.NewPrinter(t.digits).Sprint(n)
 		}
 		config.TemplateData = values
 	}

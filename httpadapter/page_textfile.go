@@ -224,7 +224,11 @@ func counts(yield func(int) bool) {
 // texts makes the words of a file that was checked.
 func (f textFile) texts(tag language.Tag, fallback *texts) (*texts, error) {
 	bundle := i18n.NewBundle(tag)
-	t := &texts{tag: tag, plain: map[string]string{}, fallback: fallback}
+	digits, err := tag.SetTypeForKey("nu", "latn")
+	if err != nil {
+		return nil, err
+	}
+	t := &texts{tag: tag, digits: digits, plain: map[string]string{}, fallback: fallback}
 	var counted []string
 	for id, forms := range f {
 		text, plain := forms[noForm]
