@@ -61,7 +61,7 @@ func pseudo(language, text string) string {
 		last = at[1]
 	}
 	say(text[last:])
-	for i := 0; i < letters*2/5; i++ {
+	for i := range letters * 2 / 5 {
 		if i%7 == 0 {
 			out.WriteByte(' ')
 		}

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -32,8 +33,8 @@ func Texts() fs.FS {
 type texts struct {
 	tag       language.Tag
 	digits    language.Tag      // tag, with the digits that dates have too
-	plain     map[string]string // texts without anything to fill in
-	localizer *i18n.Localizer   // the others
+	simple    map[string][]part // texts with nothing but places to fill in
+	localizer *i18n.Localizer   // the others, which count or leave something out
 	fallback  *texts            // says what is not here; nil = none
 }
 
@@ -80,8 +81,8 @@ func (t *texts) find(id string, pairs ...any) (string, error) {
 }
 
 func (t *texts) findHere(id string, pairs []any) (string, error) {
-	if text, ok := t.plain[id]; ok {
-		return text, nil
+	if parts, ok := t.simple[id]; ok {
+		return join(parts, pairs), nil
 	}
 	config := i18n.LocalizeConfig{MessageID: id}
 	if len(pairs) > 0 {
@@ -96,6 +97,46 @@ func (t *texts) findHere(id string, pairs []any) (string, error) {
 		config.TemplateData = values
 	}
 	return t.localizer.Localize(&config)
+}
+
+// part is a piece of a text: words, or a place to fill in.
+type part struct{ words, place string }
+
+// partsOf cuts a text; false if there is more in it than places.
+func partsOf(text string) (parts []part, simple bool) {
+	for text != "" {
+		words, rest, found := strings.Cut(text, "{{")
+		if words != "" {
+			parts = append(parts, part{words: words})
+		}
+		if !found {
+			break
+		}
+		place, after, _ := strings.Cut(rest, "}}")
+		if !fieldPipe.MatchString(place) {
+			return nil, false
+		}
+		parts = append(parts, part{place: place[1:]})
+		text = after
+	}
+	return parts, true
+}
+
+// join fills pairs of name and value in.
+func join(parts []part, pairs []any) string {
+	if len(parts) == 1 && parts[0].place == "" {
+		return parts[0].words
+	}
+	var b strings.Builder
+	for _, p := range parts {
+		b.WriteString(p.words)
+		for i := 0; p.place != "" && i+1 < len(pairs); i += 2 {
+			if pairs[i] == p.place {
+				_, _ = fmt.Fprint(&b, pairs[i+1])
+			}
+		}
+	}
+	return b.String()
 }
 
 // day says a day, and moment a time of it, in the zone t is in.

@@ -228,12 +228,12 @@ func (f textFile) texts(tag language.Tag, fallback *texts) (*texts, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &texts{tag: tag, digits: digits, plain: map[string]string{}, fallback: fallback}
+	t := &texts{tag: tag, digits: digits, simple: map[string][]part{}, fallback: fallback}
 	var counted []string
 	for id, forms := range f {
 		text, plain := forms[noForm]
-		if plain && !strings.Contains(text, "{{") {
-			t.plain[id] = text
+		if parts, simple := partsOf(text); plain && simple && !strings.Contains(text, placeOf("N")) {
+			t.simple[id] = parts
 			continue
 		}
 		m := &i18n.Message{
