@@ -3,6 +3,8 @@ package httpadapter
 import (
 	"net/http"
 	"testing"
+
+	"golang.org/x/text/language"
 )
 
 // Routes names every route that h serves, as "GET /profile" for the API and
@@ -39,4 +41,13 @@ func LanguageOf(t testing.TB) func(*http.Request) string {
 		t.Fatal(err)
 	}
 	return func(r *http.Request) string { return l.of(r).language() }
+}
+
+// CheckTexts checks a language that ships as a host's are.
+func CheckTexts(name string) error {
+	files, err := readTextFiles(Texts())
+	if err != nil {
+		return err
+	}
+	return files[language.MustParse(name)].check(files[language.English])
 }

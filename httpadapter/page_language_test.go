@@ -235,6 +235,7 @@ func TestHostTextsAreChecked(t *testing.T) {
 		{"es.json", `{"keys.key_named": "{{printf \"%s\" .Name}}"}`, `function "printf" not defined`},
 		{"es.json", `{"keys.key_named": "{{range .Name}}{{.}}{{end}}"}`, `more than a text may do`},
 		{"es.json", `{"keys.key_named": "{{define \"x\"}}{{end}}{{template \"x\"}}{{.Name}}"}`, `more than a text may do`},
+		{"es.json", `{"keys.key_named": "{{if .Name.Owner}}a{{end}}"}`, `more than a text may do`},
 		{"es.json", `{"span.days": {"one": "{{.N}} día"}}`, `es.json: "span.days": the form "other" is missing`},
 		{"pl.json", `{"span.days": {"one": "{{.N}} dzień", "other": "{{.N}} dnia"}}`, `pl.json: "span.days": there is no plural form for 0 in pl`},
 		{"es.json", `{"span.days": {"other": "días"}}`, `es.json: "span.days": {{.N}} is missing`},

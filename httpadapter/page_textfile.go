@@ -156,7 +156,8 @@ var scriptPlace = regexp.MustCompile(`\{[a-z]+\}`)
 
 // placesOf returns the places of a text that are filled in, as "{{.Name}}" and,
 // for script, "{n}". Besides them a text may hold {{with .Name}}…{{end}}, which
-// leaves out what has no name, and nothing else.
+// leaves out what has no name, and {{if .Name}}…{{else}}…{{end}}, whose question
+// another language need not ask; nothing else.
 func placesOf(text string) (map[string]bool, error) {
 	trees, err := parse.Parse("text", text, "", "")
 	if err != nil {
@@ -192,6 +193,18 @@ func walkPlaces(list *parse.ListNode, places map[string]bool, inside bool) error
 			}
 			if err := walkPlaces(n.List, places, true); err != nil {
 				return err
+			}
+		case *parse.IfNode:
+			if inside || !fieldPipe.MatchString(n.Pipe.String()) {
+				return fmt.Errorf("%s is more than a text may do", n)
+			}
+			for _, list := range []*parse.ListNode{n.List, n.ElseList} {
+				if list == nil {
+					continue
+				}
+				if err := walkPlaces(list, places, false); err != nil {
+					return err
+				}
 			}
 		default:
 			return fmt.Errorf("%s is more than a text may do", n)
