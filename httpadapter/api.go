@@ -32,13 +32,13 @@ type answer struct {
 func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	route, id, p := match(h.routes, r.Method, r.URL.EscapedPath())
 	if p != nil {
-		writeProblem(w, r, *p)
+		h.refuse(w, r, *p)
 		return
 	}
 	c := &call{id: id}
 	var err error
 	if c.r, c.caller, p = h.admit(r, route); p != nil {
-		writeProblem(w, r, *p)
+		h.refuse(w, c.r, *p)
 		return
 	}
 	var a answer
@@ -46,11 +46,11 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 		a, err = route.serve(h, c)
 	}
 	if err != nil {
-		writeProblem(w, r, h.fail(c.r.Context(), err))
+		h.refuse(w, c.r, h.fail(c.r.Context(), err))
 		return
 	}
 	if err := writeAnswer(w, r, a); err != nil {
-		writeProblem(w, r, h.fail(r.Context(), err))
+		h.refuse(w, c.r, h.fail(r.Context(), err))
 	}
 }
 

@@ -26,8 +26,15 @@ func checkDocument(t *testing.T, w *pageWorld, d *document) {
 	if n := len(d.all("main")); n != 1 {
 		fail("%d main", n)
 	}
-	if attr(d.all("html")[0], "lang") != "en" {
-		fail("no language")
+	document := d.all("html")[0]
+	if lang := attr(document, "lang"); lang == "" || lang != d.header.Get("Content-Language") {
+		fail("the language is %q and Content-Language %q", lang, d.header.Get("Content-Language"))
+	}
+	if dir := attr(document, "dir"); dir != "ltr" && dir != "rtl" {
+		fail("the direction is %q", dir)
+	}
+	if d.header.Get("Vary") != "Accept-Language" {
+		fail("Vary is %q", d.header.Get("Vary"))
 	}
 	checkIDs(d, fail)
 	for _, secret := range []string{pageSecret, pageNewSecret, pageBadSecret} {
