@@ -117,10 +117,12 @@ func (s *Service) importOne(ctx context.Context, r ImportRequest) (ImportResult,
 	}
 	for attempt := 1; ; attempt++ {
 		there, err := s.store.APIKeyByHash(ctx, k.Hash)
-		if err == nil {
+		switch {
+		case err == nil:
 			return s.importedBefore(ctx, k, there.Key, now)
-		}
-		if !errors.Is(err, lanyard.ErrNotFound) {
+		case errors.Is(err, store.ErrDamaged): // which keeps up no other
+			return ImportResult{Err: fmt.Errorf("apikey: import: %w", store.ErrDamaged)}, nil
+		case !errors.Is(err, lanyard.ErrNotFound):
 			return ImportResult{}, unavailable(err)
 		}
 		k.ID = randomText(idLen)

@@ -82,13 +82,17 @@ func (s *Service) read(ctx context.Context, hash [sha256.Size]byte, id string) (
 	s.measured.reads.Add(ctx, 1)
 	asked := s.watch.next()
 	row, err := s.store.APIKeyByHash(ctx, hash[:])
+	switch {
+	case err == nil:
+		err = s.believe(ctx, hash[:], id, row.Key)
+	case errors.Is(err, store.ErrDamaged):
+		s.alarm(ctx, id)
+		err = errForged
+	}
 	if err != nil {
-		if errors.Is(err, lanyard.ErrNotFound) {
+		if errors.Is(err, lanyard.ErrNotFound) || errors.Is(err, errForged) {
 			s.verdicts.forget(&hash, asked)
 		}
-		return nil, err
-	}
-	if err := s.believe(ctx, hash[:], id, row.Key); err != nil {
 		return nil, err
 	}
 	return s.verdicts.put(s.newVerdict(hash, row, asked)), nil
