@@ -53,7 +53,7 @@ type ImportRequest struct {
 	Scopes     []string  // some of Options.Scopes
 	CreatedAt  time.Time // not in the future; zero = now
 	ExpiresAt  time.Time // after CreatedAt, perhaps past; zero = never
-	LastUsedAt time.Time // not in the future; zero = not known
+	LastUsedAt time.Time // not in the future; zero = not known. When it was used first is not known then
 }
 
 // ImportResult is what became of one ImportRequest.
@@ -165,7 +165,7 @@ func (s *Service) recordImportedUse(ctx context.Context, id string, at time.Time
 	if at.IsZero() {
 		return nil
 	}
-	return s.store.RecordKeyUse(ctx, []store.KeyUse{{ID: id, At: at}})
+	return s.store.RecordKeyUse(ctx, []store.KeyUse{{ID: id, At: at, NotFirst: true}})
 }
 
 // importedRecord checks a request and returns the row it asks for, without id.
@@ -179,7 +179,7 @@ func (s *Service) importedRecord(r ImportRequest, now time.Time) (store.APIKey, 
 		Owner: r.Owner, Name: name, Hint: r.Hint, Hash: hash,
 		Scopes:    slices.Compact(slices.Sorted(slices.Values(r.Scopes))),
 		CreatedAt: store.Instant(r.CreatedAt), ExpiresAt: store.Instant(r.ExpiresAt),
-		KeyUsage: store.KeyUsage{}.Add(store.KeyUse{At: r.LastUsedAt}),
+		KeyUsage: store.KeyUsage{}.Add(store.KeyUse{At: r.LastUsedAt, NotFirst: true}),
 	}
 	if k.CreatedAt.IsZero() {
 		k.CreatedAt = now

@@ -107,8 +107,9 @@ func TestImport(t *testing.T) {
 			t.Errorf("Key() = %+v, %v, want what Import said: %+v", got, err, want)
 		}
 		if got.Name != "ci" || got.Hint != "3|cana" || !slices.Equal(got.Scopes, []string{"read", "write"}) ||
-			!got.CreatedAt.Equal(start.Add(-1000*time.Hour)) || !got.ExpiresAt.Equal(start.Add(time.Hour)) || !got.LastUsedAt.Equal(start.Add(-time.Minute)) {
-			t.Errorf("Key() = %+v, want what the request says", got)
+			!got.CreatedAt.Equal(start.Add(-1000*time.Hour)) || !got.ExpiresAt.Equal(start.Add(time.Hour)) || !got.LastUsedAt.Equal(start.Add(-time.Minute)) ||
+			!got.FirstUsedAt.IsZero() {
+			t.Errorf("Key() = %+v, want what the request says, and no first use, which it does not say", got)
 		}
 		row, err := st.APIKeyByID(t.Context(), want.ID)
 		if err != nil || len(row.MAC) == 0 {
@@ -116,6 +117,14 @@ func TestImport(t *testing.T) {
 		}
 		if results[2].Key.Status != apikey.StatusExpired {
 			t.Errorf("a key that expired before is %q", results[2].Key.Status)
+		}
+
+		// The first use that was seen here is not the first.
+		if _, err := s.Verify(t.Context(), "3|canary-one"); err != nil {
+			t.Errorf("Verify() of an imported key = %v", err)
+		}
+		if got, err = s.Key(t.Context(), ana, want.ID); err != nil || !got.FirstUsedAt.IsZero() || !got.LastUsedAt.Equal(start) {
+			t.Errorf("an imported key that was used: first at %v, last at %v (%v), want not known, and now", got.FirstUsedAt, got.LastUsedAt, err)
 		}
 
 		// Again, and by somebody else: nothing happens twice.

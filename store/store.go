@@ -104,6 +104,7 @@ type APIKeys interface {
 	// RecordKeyUse adds uses to what is known of each key, as KeyUsage.Add
 	// does: the last use moves to a later one alone, the first to an earlier
 	// one, whichever process is first to say so, and From goes with its time.
+	// After a use that was not the first, the first is not known any more.
 	// Unknown, deleted and erased keys are passed over. It takes no event,
 	// changes no version and never deadlocks with another process that records
 	// the same keys in another order.
