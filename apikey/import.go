@@ -30,7 +30,8 @@ var (
 	// ErrHashTaken says that another owner has a key with that hash.
 	ErrHashTaken = fmt.Errorf("another owner has a key with that hash: %w", lanyard.ErrConflict)
 
-	// ErrDeleted says that the key was deleted here. Nothing brings it back.
+	// ErrDeleted says that the key was deleted here. It stays so while its
+	// tombstone is kept.
 	ErrDeleted = fmt.Errorf("the key was deleted: %w", lanyard.ErrConflict)
 )
 
@@ -78,6 +79,12 @@ type ImportResult struct {
 // is harmless and makes no second key, whoever does it at the same time. After
 // an error the results are those of the requests that were dealt with, and the
 // others can be sent again, or all of them.
+//
+// A key that was deleted here is known by its tombstone and by nothing else:
+// after store.Maintenance.Purge has removed that, or its owner was erased, a list
+// that still has the key brings it back. To know it for ever would take a row for
+// ever, and erasing leaves none of an owner. So the last import of a list belongs
+// before the first purge of tombstones, and whom you erase you take off the list.
 //
 // Options.Limit does not apply, because a key that is refused here is a tool
 // that stops working: an owner may have more keys than it allows afterwards,

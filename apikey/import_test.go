@@ -262,6 +262,46 @@ func TestImportAtOnce(t *testing.T) {
 	})
 }
 
+// What Import cannot know, as its documentation says: a key whose tombstone is
+// gone.
+func TestImportAfterTheTombstone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{AcceptForeign: sanctum})
+	request := []apikey.ImportRequest{{Owner: ana, Name: "ci", Hash: hexHash("secret")}}
+	for what, forget := range map[string]func() error{
+		"a purge": func() error {
+			purged, err := b.memory.Purge(t.Context(), store.Purge{TombstonesBefore: b.clock.now().Add(time.Second)})
+			if purged.Tombstones != 1 {
+				t.Errorf("Purge() = %+v, want one tombstone", purged)
+			}
+			return err
+		},
+		"an erasure": func() error {
+			e := lanyard.NewEvent(t.Context(), b.clock.now(), lanyard.Owner{Tenant: ana.Tenant}, "erased", "")
+			return b.memory.Erase(t.Context(), ana, e)
+		},
+	} {
+		for range 2 {
+			if results, err := b.Import(t.Context(), request); err != nil || results[0].Err != nil && !errors.Is(results[0].Err, lanyard.ErrExists) {
+				t.Fatalf("Import() = %+v, %v, want the key", results, err)
+			}
+		}
+		if err := b.DeleteByToken(t.Context(), "1|secret"); err != nil {
+			t.Fatal(err)
+		}
+		if results, err := b.Import(t.Context(), request); err != nil || !errors.Is(results[0].Err, apikey.ErrDeleted) {
+			t.Errorf("Import() of a deleted key = %+v, %v, want ErrDeleted", results, err)
+		}
+		if err := forget(); err != nil {
+			t.Fatal(err)
+		}
+		if results, err := b.Import(t.Context(), request); err != nil || results[0].Err != nil {
+			t.Errorf("Import() of a deleted key after %s = %+v, %v, want the key, as is documented", what, results, err)
+		}
+		b.wantGood(t, "imported again after "+what, "1|secret")
+	}
+}
+
 // Who is second with the same key finds that of the first, whoever that was.
 func TestImportRaced(t *testing.T) {
 	t.Parallel()
