@@ -425,3 +425,6 @@ func (b *tab) pasted(label, want string) {
 	}
 	b.fill(label, "")
 }
+
+// awaited waits for a promise.
+func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
