@@ -1,18 +1,24 @@
 package browser_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
-var whole = flag.Bool("whole", false, "look at every state in every language, width and scheme")
+var (
+	whole = flag.Bool("whole", false, "look at every state in every language, width and scheme")
+	html  = flag.String("html", "", "write what the server sends for each state into this `folder`")
+)
 
 // looks are how each state of the page is looked at: all that there are with
 // -whole, else each language, width and scheme once.
@@ -55,6 +61,21 @@ type violation struct {
 const runAxe = `axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
 	.then(result => ({violations: result.violations, passes: result.passes.length}))`
 
+// keep writes the document as the server sent it.
+func (b *tab) keep(state string) {
+	b.t.Helper()
+	b.mu.Lock()
+	id := b.document
+	b.mu.Unlock()
+	b.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		body, err := network.GetResponseBody(id).Do(ctx)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(*html, strings.ReplaceAll(b.language+" "+state, " ", "-")+".html"), body, 0o600)
+	}))
+}
+
 // Every state of the page meets WCAG 2.2 AA and what is good practice beyond
 // it, and fits into the width of the screen.
 func TestAccessible(t *testing.T) {
@@ -79,6 +100,9 @@ func TestAccessible(t *testing.T) {
 				}
 				if found.Passes == 0 {
 					t.Errorf("%v: %s: axe looked at nothing", s, state)
+				}
+				if *html != "" {
+					b.keep(state)
 				}
 				if wide := eval[int64](b, "document.documentElement.scrollWidth"); wide > s.width {
 					t.Errorf("%v: %s is %d px wide", s, state, wide)

@@ -55,6 +55,7 @@ type tab struct {
 	asked    []string // dialogs about leaving
 	requests []string // addresses
 	status   int      // of the last document
+	document network.RequestID
 	loaded   chan struct{}
 	expected []string // complaints that are part of a test
 }
@@ -71,6 +72,7 @@ func newTab(t *testing.T, s setting) *tab {
 		network.Enable(),
 		emulation.SetDeviceMetricsOverride(s.width, 900, 1, false),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.scheme}}),
+		emulation.SetFocusEmulationEnabled(true), // other tabs are open too
 		emulation.SetScriptExecutionDisabled(!s.script),
 	)
 	return b
@@ -118,7 +120,7 @@ func (b *tab) hear(event any) {
 	case *network.EventResponseReceived:
 		if e.Type == network.ResourceTypeDocument {
 			b.mu.Lock()
-			b.status = int(e.Response.Status)
+			b.status, b.document = int(e.Response.Status), e.RequestID
 			b.mu.Unlock()
 		}
 	case *page.EventLoadEventFired:
@@ -324,8 +326,13 @@ func eval[T any](b *tab, expression string) (value T) {
 	return value
 }
 
-// text is what the user can read.
-func (b *tab) text() string { b.t.Helper(); return eval[string](b, "document.body.innerText") }
+// text is what the user can read; nothing while the page changes.
+func (b *tab) text() (text string) {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	_ = chromedp.Run(ctx, chromedp.Evaluate("document.body?.innerText ?? ''", &text))
+	return text
+}
 
 // says checks that the user can read texts.
 func (b *tab) says(what ...string) {
