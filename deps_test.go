@@ -15,6 +15,7 @@ func TestDependencies(t *testing.T) {
 	databases := []string{"github.com/uptrace/", "github.com/jackc/", "modernc.org/", "github.com/pressly/"}
 	keyServices := []string{"github.com/hashicorp/", module + "/crypto/keyring", module + "/crypto/vaulttransit"}
 	stores := []string{module + "/store/"}
+	examples := []string{"github.com/modelcontextprotocol/", "github.com/google/jsonschema-go/", "golang.org/x/oauth2"}
 	testTools := []string{"testing", "net/http/httptest", "go.uber.org/goleak", "pgregory.net/", "go.opentelemetry.io/otel/sdk"}
 	tests := []struct {
 		name     string
@@ -24,12 +25,13 @@ func TestDependencies(t *testing.T) {
 		{"the vocabulary", []string{"."}, [][]string{{"github.com/", "go.opentelemetry.io/", "golang.org/"}}},
 		{"keys in memory", []string{"./apikey", "./store/memory"}, [][]string{databases, keyServices, testTools}},
 		{"profiles", []string{"./profile"}, [][]string{databases, keyServices, stores, testTools}},
-		{"provider tokens", []string{"./providertoken", "./providertoken/catalog"}, [][]string{databases, keyServices, stores, testTools}},
-		{"the adapter", []string{"./httpadapter"}, [][]string{databases, keyServices, stores, testTools}},
+		{"provider tokens", []string{"./providertoken", "./providertoken/catalog"}, [][]string{databases, keyServices, stores, testTools, examples}},
+		{"the adapter", []string{"./httpadapter"}, [][]string{databases, keyServices, stores, testTools, examples}},
 		{"the stores", []string{"./store/sqlite", "./store/postgres"}, [][]string{keyServices, testTools, {module + "/apikey", module + "/crypto"}}},
 		{"the keyring", []string{"./crypto/keyring"}, [][]string{databases, testTools, {"github.com/hashicorp/"}}},
 		{"vault", []string{"./crypto/vaulttransit"}, [][]string{databases, stores, testTools}},
-		{"the quickstart", []string{"./examples/quickstart"}, [][]string{testTools, {"github.com/hashicorp/"}}},
+		{"the quickstart and the command", []string{"./examples/quickstart", "./cmd/lanyard"}, [][]string{testTools, examples}},
+		{"the quickstart without Vault", []string{"./examples/quickstart"}, [][]string{{"github.com/hashicorp/"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

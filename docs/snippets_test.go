@@ -253,6 +253,9 @@ func mountAgents(ctx context.Context, mux *http.ServeMux, tokens *providertoken.
 	if _, err := tokens.Sweep(ctx, st); err != nil {
 		logger.WarnContext(ctx, "provider tokens were not swept", slog.Any("error", err))
 	}
+	if _, err := tokens.Recheck(ctx, st, nil); err != nil {
+		logger.WarnContext(ctx, "provider tokens were not checked", slog.Any("error", err))
+	}
 	return nil
 }
 

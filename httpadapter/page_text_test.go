@@ -45,6 +45,7 @@ func actions() []string {
 		apikey.ActionUsedAfterRotate, apikey.ActionRefusedNetwork, apikey.ActionImported, apikey.ActionLeaked, apikey.ActionExpiring,
 		providertoken.ActionCreated, providertoken.ActionUpdated, providertoken.ActionDeleted, providertoken.ActionVerified,
 		providertoken.ActionNeedsAttention, providertoken.ActionUsed, providertoken.ActionCalled, providertoken.ActionExpiring,
+		providertoken.ActionChecking,
 	}
 }
 

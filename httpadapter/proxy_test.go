@@ -444,6 +444,45 @@ func TestProxyOfADeletedConnection(t *testing.T) {
 	}
 }
 
+// A connection whose credential works at another base of its platform is called
+// there: at the one that is stored, whichever it is now.
+func TestProxyFollowsTheStoredBase(t *testing.T) {
+	t.Parallel()
+	const scoped, whole = "scoped-4fJr0c9wTq", "whole-8sLk2m5xZv"
+	fake := providertest.JiraCloud(providertest.Tokens{scoped: {ID: "7", Name: "Ana", Scoped: true}, whole: {ID: "7", Name: "Ana"}}.Account)
+	server, err := providertest.NewServer(fake)
+	mustAPI(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	w := newAgentsWorld(t, nil, func(o *providertoken.Options) {
+		o.Instances = append(o.Instances, providertoken.Instance{
+			ID: "cloud", Provider: "jira-cloud", Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+			Alternatives: map[string]string{"gateway": server.URL() + "/ex/jira/{cloud_id}"},
+		})
+	}, nil)
+	token, err := w.tokens.Create(t.Context(), ownerOf(ana), providertoken.CreateRequest{
+		ProviderID: "cloud", Fields: map[string]string{"email": "ana@acme.example", "site": "acme"},
+		Secrets: map[string]lanyard.Secret{"api_token": lanyard.NewSecret(scoped)},
+	})
+	mustAPI(t, err)
+	w.id = token.ID
+	called := func() string {
+		t.Helper()
+		w.do(w.request("GET", "/rest/api/3/myself", "")).is(200)
+		asked := fake.Requests()
+		return asked[len(asked)-1].Path
+	}
+	if got, want := called(), strings.TrimPrefix(token.Base, server.URL())+"/rest/api/3/myself"; got != want || !strings.HasPrefix(got, "/ex/jira/") {
+		t.Errorf("with a token with scopes %s was called, want %s at the gateway", got, want)
+	}
+	_, err = w.tokens.Update(t.Context(), ownerOf(ana), token.ID, providertoken.UpdateRequest{
+		Secrets: map[string]lanyard.Secret{"api_token": lanyard.NewSecret(whole)},
+	})
+	mustAPI(t, err)
+	if got := called(); got != "/rest/api/3/myself" {
+		t.Errorf("with a token without scopes %s was called, want the site", got)
+	}
+}
+
 func TestProxyOfAnUnreachablePlatform(t *testing.T) {
 	t.Parallel()
 	w := newAgentsWorld(t, nil, nil, nil)

@@ -9,9 +9,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
@@ -88,6 +90,7 @@ func newTheft(t *testing.T, open func(testing.TB) (store.Store, *sql.DB)) *theft
 				Methods: []providertoken.Method{{
 					ID: "key", Label: "Key", Headers: map[string]string{"X-Key": "{key}", "X-Site": "{site}"},
 					Fields: []providertoken.Field{{Name: "site", Label: "Site", Type: providertoken.TypeDNSLabel, Origin: true}, {Name: "key", Label: "Key"}},
+					Revoke: providertoken.Revocation{Method: http.MethodPost, Path: "/revoke", Accept: providertoken.Condition{Status: []int{200}}},
 				}},
 				Verify: []providertoken.Probe{{Path: "/me", Identity: providertoken.Identity{ID: "id"}}},
 			})
@@ -138,6 +141,25 @@ func (h *theft) pressTest(who, id string) {
 	if out.Code < 400 {
 		h.t.Errorf("%s's agent got %d", who, out.Code)
 	}
+	// What a host does by itself, and what happens to a connection at last.
+	h.mu.Lock()
+	h.now = h.now.Add(30 * 24 * time.Hour)
+	h.mu.Unlock()
+	if n, err := h.tokens.Recheck(h.t.Context(), only{h.store, id}, nil); n != 1 || err != nil {
+		h.t.Errorf("Recheck() = %d, %v, want 1", n, err)
+	}
+	mustAPI(h.t, h.tokens.Delete(h.t.Context(), ownerOf(who), id, 0))
+}
+
+// only is a store with one connection.
+type only struct {
+	store.Maintenance
+	id string
+}
+
+func (o only) AllProviderTokens(ctx context.Context, after string, limit int) ([]store.ProviderToken, error) {
+	rows, err := o.Maintenance.AllProviderTokens(ctx, after, limit)
+	return slices.DeleteFunc(rows, func(row store.ProviderToken) bool { return row.ID != o.id }), err
 }
 
 // Changing where a connection leads, keeping the secret and pressing Test brings

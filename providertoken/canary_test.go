@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -112,6 +113,9 @@ func (e *everything) say(v ...any) {
 const (
 	wrongSecret  = "canary-wrong-7Hd2kQ9x"
 	placedSecret = "canary-misplaced-3Vn8"
+
+	// pastedSecret has the shape of a GitHub token, and no checksum.
+	pastedSecret = "ghp_" + "canary4fJr0c9wTq8sLk2m5xZv2kTq7wPd1a"
 )
 
 // TestNoSecretAnywhere lives a life of connections with everything turned on,
@@ -158,11 +162,11 @@ func TestNoSecretAnywhere(t *testing.T) {
 	}
 	said.say(events)
 	ok(t, st.Close())
-	secrets := []string{anaSecret, newSecret, wrongSecret, placedSecret}
+	secrets := []string{anaSecret, newSecret, wrongSecret, placedSecret, pastedSecret}
 	if got := found(said.text.Bytes(), secrets...); len(got) != 0 {
 		t.Errorf("said somewhere: %v", got)
 	}
-	if len(spans.Ended()) < 20 || !strings.Contains(said.text.String(), "provider token does not open") {
+	if len(spans.Ended()) < 20 || !strings.Contains(said.text.String(), "provider token does not open") || !strings.Contains(said.text.String(), "GitHub token") {
 		t.Error("too little was said for this test to mean anything")
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -189,18 +193,25 @@ func liveWith(t *testing.T, w *world, service *providertoken.Service, st provide
 		t.Helper()
 		said.say(v, err)
 	}
-	for _, definition := range []string{"jira-data-center", "jira-cloud", "azure-devops", "businessmap", "servicenow", "github"} {
+	for _, definition := range slices.Sorted(maps.Keys(w.fakes)) {
 		token, err := service.Create(ctx, ana, request(definition, anaSecret))
 		ok(t, err)
 		note(token, err)
 		r := request(definition, wrongSecret)
 		r.Label = "wrong"
 		note(service.Create(ctx, ana, r))
-		for _, lie := range []providertest.Lie{providertest.Redirect, providertest.HTMLPage, providertest.Broken, providertest.CutOff} {
+		for _, lie := range []providertest.Lie{providertest.Redirect, providertest.HTMLPage, providertest.Broken, providertest.CutOff, providertest.Busy} {
 			w.fakes[definition].Tell(lie)
 			note(service.Create(ctx, ana, r))
 			note(service.Verify(ctx, ana, token.ID))
 		}
+		pasted := request(definition, pastedSecret) // another platform's
+		pasted.Label = "pasted"
+		note(service.Create(ctx, ana, pasted))
+		note(service.Hints(pasted.ProviderID, pasted.MethodID, pasted.Secrets), nil)
+		i := slices.IndexFunc(w.options.Instances, func(i providertoken.Instance) bool { return i.Provider == definition })
+		d := slices.IndexFunc(w.options.Providers, func(d providertoken.Definition) bool { return d.ID == definition })
+		note(providertoken.Try(ctx, w.options.Providers[d], w.options.Instances[i], r))
 		w.fakes[definition].Tell(providertest.Truth)
 		for name := range r.Secrets {
 			note(service.Update(ctx, ana, token.ID, secrets(name, newSecret)))
@@ -223,8 +234,15 @@ func liveWith(t *testing.T, w *world, service *providertoken.Service, st provide
 			note(nil, err)
 		}
 		note(service.Token(ctx, ana, token.ID))
+		if definition == "slack" || definition == "gitlab" { // revoked upstream, or said not to be
+			w.fakes[definition].Tell(map[string]providertest.Lie{"slack": providertest.Truth, "gitlab": providertest.Broken}[definition])
+			note(nil, service.Delete(ctx, ana, token.ID, 0))
+			w.fakes[definition].Tell(providertest.Truth)
+		}
 	}
 	note(service.Tokens(ctx, ana))
+	w.clock.Add(8 * day)
+	note(service.Recheck(ctx, st.(store.Maintenance), nil)) //nolint:forcetypeassert // every store is
 	note(service.Token(ctx, ana, placedSecret))
 	note(nil, service.Delete(ctx, ana, placedSecret, 0))
 	note(service.Create(ctx, ana, providertoken.CreateRequest{ProviderID: placedSecret}))

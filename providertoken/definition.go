@@ -33,6 +33,11 @@ type Definition struct {
 	// is written "verify: none".
 	Unverifiable bool `yaml:"-"`
 
+	// CredentialParameters are those of a query by which the platform would take
+	// somebody's credential too, in lower case. A client drops them from what it
+	// is asked for, as it does access_token and the like for every platform.
+	CredentialParameters []string `yaml:"credential_parameters"`
+
 	Limits  Limits
 	Notices []Notice
 
@@ -162,6 +167,11 @@ type Lifetime struct {
 type Limits struct {
 	PerMinute int `yaml:"per_minute"`
 	PerHour   int `yaml:"per_hour"`
+
+	// RetryAfter is where the JSON body of a 429 says how many seconds to wait, by
+	// a GJSON path, at a platform that does not say it in the header of that name.
+	// A client then sets the header.
+	RetryAfter string `yaml:"retry_after"`
 }
 
 // Notice is a remark shown beside the provider from From until before Until; a
@@ -291,6 +301,7 @@ func (d Definition) clone() Definition {
 			p.Rules[j].When = p.Rules[j].When.clone()
 		}
 	}
+	d.CredentialParameters = slices.Clone(d.CredentialParameters)
 	d.Notices = slices.Clone(d.Notices)
 	d.Unconfirmed = slices.Clone(d.Unconfirmed)
 	return d

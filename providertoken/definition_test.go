@@ -82,8 +82,11 @@ func TestValidateNamesTheDefinition(t *testing.T) {
 		"/instance": func(d *providertoken.Definition) {
 			d.Instance = providertoken.InstanceSpec{Mode: providertoken.ModeOperator, Alternatives: []providertoken.Alternative{{ID: "gateway"}}}
 		},
-		"/limits":             func(d *providertoken.Definition) { d.Limits.PerHour = -1 },
-		"/notices/0/severity": func(d *providertoken.Definition) { d.Notices = []providertoken.Notice{{Text: "x", Severity: "loud"}} },
+		"/limits":                  func(d *providertoken.Definition) { d.Limits.PerHour = -1 },
+		"/limits/retry_after":      func(d *providertoken.Definition) { d.Limits.RetryAfter = `!"3"` },
+		"/credential_parameters/0": func(d *providertoken.Definition) { d.CredentialParameters = []string{"Token"} },
+		"/credential_parameters/1": func(d *providertoken.Definition) { d.CredentialParameters = []string{"token", "a=b"} },
+		"/notices/0/severity":      func(d *providertoken.Definition) { d.Notices = []providertoken.Notice{{Text: "x", Severity: "loud"}} },
 	} {
 		d := acme("X-Key")
 		d.Instance = providertoken.InstanceSpec{Mode: providertoken.ModeFixed, Base: "https://api.acme.example"}

@@ -42,6 +42,7 @@
 //
 // A [Service] is safe for concurrent use. Nothing it starts outlives a call but
 // what ends by itself: idle connections, and the one probe after a 401 whose
-// caller does not wait for it, which ends within VerifyTimeout. Rate limits and
-// probe intervals hold within one process.
+// caller does not wait for it, which ends within VerifyTimeout. Probe intervals
+// hold within one process, and so do rate limits, of which each takes its share:
+// see Options.Processes.
 package providertoken

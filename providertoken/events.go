@@ -25,6 +25,7 @@ const (
 	ActionUsed           = "provider_token.used"            // a client was lent; once an hour, agent and purpose
 	ActionCalled         = "provider_token.called"          // a Forwarder called; once an hour, agent, purpose, method, host and status
 	ActionExpiring       = "provider_token.expiring"        // written by Sweep
+	ActionChecking       = "provider_token.checking"        // written by Recheck, before it asks
 )
 
 // What an event's Detail says besides.

@@ -50,11 +50,11 @@ func (s *Service) forward(ctx context.Context, owner lanyard.Owner, id string, u
 		return nil, err
 	}
 	l.forwards = true
-	d, err := s.destination(row)
+	now, err := l.current(ctx) // the row may have been edited since
 	if err != nil {
 		return nil, err
 	}
-	return &Forwarder{lease: l, base: d.base.String()}, nil
+	return &Forwarder{lease: l, base: now.dest.base.String()}, nil
 }
 
 // Base is where the platform's API begins, as Token.Base.

@@ -1,10 +1,15 @@
 package providertoken
 
 import (
+	"bytes"
+	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tidwall/gjson"
 )
 
 // incoming prepares an answer for the caller: it holds no session that the
@@ -17,6 +22,9 @@ func (now *sight) incoming(res *http.Response, most int64) error {
 	empty := res.Body == nil || res.Body == http.NoBody
 	if encoding := res.Header.Get("Content-Encoding"); !empty && encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return ErrUnreadable
+	}
+	if !empty {
+		now.sayWhen(res)
 	}
 	s := now.scrub()
 	res.Header.Del("Set-Cookie")
@@ -47,6 +55,39 @@ func (now *sight) incoming(res *http.Response, most int64) error {
 	}
 	return nil
 }
+
+// maxSaying is how much of a 429 is read to see how long to wait, in bytes.
+const maxSaying = 16 << 10
+
+// sayWhen sets Retry-After where a platform says it in the body alone, so that
+// who knows HTTP and not the platform waits as long as he should.
+func (now *sight) sayWhen(res *http.Response) {
+	path := now.dest.offer.def.Limits.RetryAfter
+	if path == "" || res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "" {
+		return
+	}
+	said, err := io.ReadAll(io.LimitReader(res.Body, maxSaying))
+	body := res.Body
+	rest := io.Reader(body)
+	if err != nil {
+		rest = brokenOff{err}
+	}
+	res.Body = &joined{Reader: io.MultiReader(bytes.NewReader(said), rest), Closer: body}
+	if seconds := gjson.GetBytes(said, path); gjson.ValidBytes(said) && seconds.Type == gjson.Number && seconds.Num >= 0 && seconds.Num <= 1e6 {
+		res.Header.Set("Retry-After", strconv.Itoa(int(math.Ceil(seconds.Num))))
+	}
+}
+
+// joined is a body whose beginning was read before.
+type joined struct {
+	io.Reader
+	io.Closer
+}
+
+// brokenOff is the rest of a body that broke off.
+type brokenOff struct{ err error }
+
+func (b brokenOff) Read([]byte) (int, error) { return 0, b.err }
 
 // scrubber returns what makes the scrubber of a credential, once.
 func (d destination) scrubber(fields, secrets map[string]string) func() *scrubber {

@@ -99,6 +99,12 @@ type limited struct {
 
 func newLimited(t *testing.T) *limited {
 	t.Helper()
+	return newLimitedProcesses(t, 1)[0]
+}
+
+// newLimitedProcesses is the same in so many processes.
+func newLimitedProcesses(t *testing.T, processes int) []*limited {
+	t.Helper()
 	l := &limited{arrivals: &arrivals{}}
 	listener := newPipes()
 	server := &http.Server{Handler: l.arrivals, ReadHeaderTimeout: time.Hour}
@@ -114,11 +120,16 @@ func newLimited(t *testing.T) *limited {
 	ok(t, err)
 	d := acme("X-Key")
 	d.Limits.PerMinute = 30
-	l.tokens, err = providertoken.NewService(st, sealer, &providertoken.Options{
-		Providers: []providertoken.Definition{d}, Instances: []providertoken.Instance{{ID: "acme-x", Provider: "acme", Base: "https://acme.example"}},
-	})
-	ok(t, err)
-	providertoken.SetTransport(l.tokens, "acme-x", transport)
+	process := func() *providertoken.Service {
+		tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
+			Providers: []providertoken.Definition{d}, Instances: []providertoken.Instance{{ID: "acme-x", Provider: "acme", Base: "https://acme.example"}},
+			Processes: processes,
+		})
+		ok(t, err)
+		providertoken.SetTransport(tokens, "acme-x", transport)
+		return tokens
+	}
+	l.tokens = process()
 	token, err := l.tokens.Create(t.Context(), ana, acmeRequest)
 	ok(t, err)
 	l.id = token.ID
@@ -129,7 +140,14 @@ func newLimited(t *testing.T) *limited {
 	ok(t, err)
 	l.key, l.proxy = created.Secret.Reveal(), httpadapter.Proxy(l.tokens, keys, nil)
 	l.times = nil // of the probe
-	return l
+	all := []*limited{l}
+	for range processes - 1 {
+		other := *l
+		other.tokens = process()
+		other.proxy = httpadapter.Proxy(other.tokens, keys, nil)
+		all = append(all, &other)
+	}
+	return all
 }
 
 // call calls by the Proxy and returns the status and what Retry-After says.
@@ -180,6 +198,31 @@ func TestManyAgentsUnderOneLimit(t *testing.T) {
 		}
 		if most := l.most(); most > 30 {
 			t.Errorf("%d calls arrived within a minute, want at most 30", most)
+		}
+	})
+}
+
+// Processes that share a connection stay below its limit together, where each is
+// told how many they are.
+func TestProcessesShareALimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		processes := newLimitedProcesses(t, 4)
+		var group sync.WaitGroup
+		for _, l := range processes {
+			group.Go(func() {
+				for range 300 {
+					if status, _ := l.call(t, "", "/things"); status != http.StatusOK && status != http.StatusTooManyRequests {
+						t.Errorf("a call = %d, want 200 or 429", status)
+					}
+					<-time.After(time.Second)
+				}
+			})
+		}
+		group.Wait()
+		l := processes[0]
+		if most := l.most(); most > 30 || len(l.times) < 4*5*5 {
+			t.Errorf("%d calls arrived in five minutes, %d within one, want at most 30", len(l.times), most)
 		}
 	})
 }

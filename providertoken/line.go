@@ -36,18 +36,19 @@ func (s *Service) line(id string, limits Limits) *line {
 		}
 	}
 	l := &line{}
-	l.limit(limits.PerMinute, time.Minute)
-	l.limit(limits.PerHour, time.Hour)
+	l.limit(limits.PerMinute, s.processes, time.Minute)
+	l.limit(limits.PerHour, s.processes, time.Hour)
 	s.lines[id] = l
 	return l
 }
 
-// limit allows n requests in any span of that length: a fifth of them at once,
-// the others evenly.
-func (l *line) limit(n int, span time.Duration) {
+// limit allows this one of so many processes its share of n requests in any span
+// of that length: a fifth of them at once, the others evenly.
+func (l *line) limit(n, processes int, span time.Duration) {
 	if n <= 0 {
 		return
 	}
+	n = max(1, n/processes)
 	atOnce := max(1, n/5)
 	evenly := max(1, n-atOnce)
 	l.limits = append(l.limits, rate.NewLimiter(rate.Every(span/time.Duration(evenly)), atOnce))

@@ -74,6 +74,11 @@ type Options struct {
 	// negative leaves it to the caller's context.
 	VerifyTimeout time.Duration
 
+	// Processes is how many serve the same connections at once: each lets through
+	// its share of what a platform allows one credential (Limits), and one at
+	// least. Defaults to 1.
+	Processes int
+
 	// Policy holds for every use of a connection, and Policies besides for those
 	// to the provider of that id; that of a definition holds for its instances
 	// too. Defaults to asking for nothing.
@@ -115,6 +120,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if opt.VerifyTimeout == 0 {
 		opt.VerifyTimeout = defaultVerifyTimeout
+	}
+	if opt.Processes <= 0 {
+		opt.Processes = 1
 	}
 	if opt.MaxAnswer == 0 {
 		opt.MaxAnswer = defaultMaxAnswer

@@ -3,6 +3,7 @@ package providertoken
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
 	for name, value := range now.headers {
 		out.Header.Set(name, value.Reveal())
 	}
-	if query, found := withoutCredentials(req.URL.RawQuery); found {
+	if query, found := withoutCredentials(req.URL.RawQuery, now.dest.offer.def.CredentialParameters); found {
 		u := *req.URL
 		u.RawQuery, u.ForceQuery = query, false
 		out.URL = &u
@@ -70,7 +71,7 @@ func alike(name string) string {
 	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 }
 
-// credentialParameters are how a query may say who calls: RFC 6750 section 2.3,
+// credentialParameters are how a query may say who calls, at any platform: RFC 6750 section 2.3,
 // GitLab's "REST API authentication", Jira's "os_username" and
 // "os_password" (Atlassian, "Basic authentication"), and what else is usual.
 var credentialParameters = map[string]bool{
@@ -80,8 +81,8 @@ var credentialParameters = map[string]bool{
 }
 
 // withoutCredentials returns a query without the parameters that say who calls,
-// and whether there were any.
-func withoutCredentials(query string) (string, bool) {
+// the platform's own among them, and whether there were any.
+func withoutCredentials(query string, own []string) (string, bool) {
 	if query == "" {
 		return query, false
 	}
@@ -92,7 +93,7 @@ func withoutCredentials(query string) (string, bool) {
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		if credentialParameters[strings.ToLower(name)] {
+		if name = strings.ToLower(name); credentialParameters[name] || slices.Contains(own, name) {
 			found = true
 			continue
 		}

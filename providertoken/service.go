@@ -28,6 +28,7 @@ type Service struct {
 	shapes        []otherShape
 	limit         int
 	verifyTimeout time.Duration     // 0 or less: the caller's context alone
+	processes     int               // that share a platform's limits
 	policies      map[string]Policy // by the id of the offer
 	maxAnswer     int64             // below 0 is any
 	onEvent       func(context.Context, lanyard.Event)
@@ -64,7 +65,7 @@ func NewService(st Store, sealer *crypto.Sealer, o *Options) (*Service, error) {
 	}
 	s := &Service{
 		store: st, sealer: sealer, offers: offers, byID: map[string]*offer{}, shapes: recognised(opt.Providers), limit: opt.Limit,
-		verifyTimeout: opt.VerifyTimeout, policies: policies, maxAnswer: opt.MaxAnswer,
+		verifyTimeout: opt.VerifyTimeout, processes: opt.Processes, policies: policies, maxAnswer: opt.MaxAnswer,
 		onEvent: opt.OnEvent, onCall: opt.OnCall, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope), telemetry: m, lines: map[string]*line{},
 	}

@@ -35,7 +35,7 @@ func try(ctx context.Context, d Definition, at Instance, r CreateRequest) (Verif
 	if err != nil {
 		return Verification{}, err
 	}
-	s := &Service{offers: offers, shapes: recognised([]Definition{d}), verifyTimeout: opt.VerifyTimeout, clock: opt.Now, telemetry: telemetry}
+	s := &Service{offers: offers, shapes: recognised([]Definition{d}), verifyTimeout: opt.VerifyTimeout, processes: opt.Processes, clock: opt.Now, telemetry: telemetry}
 	if r.MethodID == "" {
 		r.MethodID = d.Methods[0].ID
 	}

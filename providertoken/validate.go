@@ -46,6 +46,12 @@ func (d Definition) Validate() error {
 	if d.Limits.PerMinute < 0 || d.Limits.PerHour < 0 {
 		c.fail("/limits", "a limit is not negative")
 	}
+	c.jsonPath("/limits/retry_after", d.Limits.RetryAfter, false)
+	for i, name := range d.CredentialParameters {
+		if name == "" || !printableASCII(name) || name != strings.ToLower(name) || strings.ContainsAny(name, " &=;%+") {
+			c.fail(fmt.Sprintf("/credential_parameters/%d", i), "a parameter's name is plain printable ASCII in lower case")
+		}
+	}
 	for i, n := range d.Notices {
 		path := fmt.Sprintf("/notices/%d", i)
 		c.require(path+"/text", n.Text)

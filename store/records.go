@@ -115,7 +115,7 @@ type ProviderToken struct {
 	ProviderID string
 	MethodID   string
 	Label      string            // tells several accounts of one provider apart; "" is a label too
-	Fields     map[string]string // what is not secret
+	Fields     map[string]string // what is not secret; a name that begins with ":base" is the service's own note of where it is sealed for
 	Secrets    map[string]SealedSecret
 	OwnerKeyID string // the owner key all Secrets are sealed with
 

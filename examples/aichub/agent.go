@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/providertoken"
@@ -22,12 +23,13 @@ type agent struct {
 	logger   *slog.Logger
 	provider string // whose connection it uses
 	search   string // where that Jira answers searches
+	timeout  time.Duration
 }
 
 // newAgent returns an agent for the organisation's own Jira, or for Jira Cloud
 // where there is none.
 func newAgent(tokens *providertoken.Service, jira providertoken.Instance, logger *slog.Logger) *agent {
-	a := &agent{tokens: tokens, logger: logger}
+	a := &agent{tokens: tokens, logger: logger, timeout: callTimeout}
 	if jira.Base != "" {
 		// Jira Data Center REST API, "search".
 		a.provider, a.search = jira.ID, "/rest/api/2/search"
@@ -45,17 +47,27 @@ type issue struct {
 
 func (a *agent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	caller, _ := lanyard.PrincipalFrom(r.Context()) // RequireKey put it there
-	issues, err := a.issues(r.Context(), caller.Owner, r.URL.Query().Get("label"))
+	issues, err := a.issues(r.Context(), caller.Owner, r.URL.Query().Get("label"),
+		providertoken.Use{AgentID: "aichub", Purpose: "list my issues"})
 	if err != nil {
-		a.refuse(w, r, err)
+		p := a.explain(r.Context(), err)
+		if p.Status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+		}
+		writeProblem(w, p)
 		return
 	}
 	writeJSON(w, http.StatusOK, "application/json", map[string][]issue{"issues": issues})
 }
 
-func (a *agent) issues(ctx context.Context, owner lanyard.Owner, label string) ([]issue, error) {
-	client, err := a.tokens.Client(ctx, owner, providertoken.Ref{Provider: a.provider, Label: label},
-		&providertoken.Use{AgentID: "aichub", Purpose: "list my issues", ReadOnly: true})
+// issues lists what is assigned to the owner. It only reads, whoever asks, and
+// ends although a caller's context may not: a tool's lasts longer than its
+// request.
+func (a *agent) issues(ctx context.Context, owner lanyard.Owner, label string, use providertoken.Use) ([]issue, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	use.ReadOnly = true
+	client, err := a.tokens.Client(ctx, owner, providertoken.Ref{Provider: a.provider, Label: label}, &use)
 	if err != nil {
 		return nil, err
 	}
@@ -107,27 +119,31 @@ func baseOf(connections []providertoken.Token, provider, label string) (base str
 	return "", false
 }
 
-// refuse tells a user who can mend it how, and others only that it failed.
-func (a *agent) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	var notConnected *lanyard.NotConnectedError
-	mend := func(detail string) {
-		writeProblem(w, problem{Status: http.StatusConflict, Detail: detail, ConnectURL: pagePrefix + "/provider-tokens"})
+// explain tells a user who can mend it how, and others only that it failed.
+func (a *agent) explain(ctx context.Context, err error) problem {
+	var (
+		notConnected *lanyard.NotConnectedError
+		input        *lanyard.InputError
+	)
+	mend := func(detail string) problem {
+		return problem{Status: http.StatusConflict, Detail: detail, ConnectURL: pagePrefix + "/provider-tokens"}
 	}
 	switch {
 	case errors.As(err, &notConnected):
-		mend("You are not connected to Jira.")
+		return mend("You are not connected to Jira.")
 	case errors.Is(err, providertoken.ErrAmbiguous):
-		mend("You have several connections to Jira. Name one with ?label=.")
+		return mend("You have several connections to Jira. Name one by its label.")
 	case errors.Is(err, providertoken.ErrNeedsAttention), errors.Is(err, providertoken.ErrNotOffered):
-		mend("Your connection to Jira does not work any more.")
+		return mend("Your connection to Jira does not work any more.")
+	case errors.As(err, &input):
+		return problem{Status: http.StatusUnprocessableEntity, Detail: input.Field + ": " + input.Message}
 	case errors.Is(err, lanyard.ErrForbidden):
-		writeProblem(w, problem{Status: http.StatusForbidden, Detail: "Your account may not use its connections now."})
+		return problem{Status: http.StatusForbidden, Detail: "Your account may not use its connections now."}
 	case errors.Is(err, lanyard.ErrUnavailable), errors.Is(err, providertoken.ErrRateLimited):
-		w.Header().Set("Retry-After", "5")
-		writeProblem(w, problem{Status: http.StatusServiceUnavailable, Detail: "Try again in a moment."})
+		return problem{Status: http.StatusServiceUnavailable, Detail: "Try again in a moment."}
 	default:
-		a.logger.WarnContext(r.Context(), "agent could not list issues", slog.String("error", err.Error()))
-		writeProblem(w, problem{Status: http.StatusBadGateway, Detail: "Jira did not answer as expected."})
+		a.logger.WarnContext(ctx, "agent could not list issues", slog.String("error", err.Error()))
+		return problem{Status: http.StatusBadGateway, Detail: "Jira did not answer as expected."}
 	}
 }
 

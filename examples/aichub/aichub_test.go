@@ -273,6 +273,27 @@ func TestBaseOf(t *testing.T) {
 	}
 }
 
+// A Jira that begins to answer and never ends keeps no agent.
+func TestAgentEnds(t *testing.T) {
+	t.Parallel()
+	s := configure(t, nil)
+	token, fake := withFakeJira(t, &s)
+	host := openHost(t, s)
+	ana := lanyard.Owner{Subject: "ana"}
+	_, err := host.tokens.Create(t.Context(), ana, providertoken.CreateRequest{
+		ProviderID: "jira", Secrets: map[string]lanyard.Secret{"token": lanyard.NewSecret(token)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fake.Tell(providertest.Stalled)
+	a := newAgent(host.tokens, s.jira, slog.New(slog.DiscardHandler))
+	a.timeout = 100 * time.Millisecond
+	if found, err := a.issues(t.Context(), ana, "", providertoken.Use{}); err == nil {
+		t.Errorf("issues of a Jira that stalls = %v, want an error", found)
+	}
+}
+
 // Without a Jira of its own the agent goes to Jira Cloud.
 func TestAgentWithoutInstance(t *testing.T) {
 	t.Parallel()
@@ -289,14 +310,21 @@ func TestAgentWithoutInstance(t *testing.T) {
 // withJira gives the settings a Jira and returns a token that it takes.
 func withJira(t *testing.T, s *settings) (token string) {
 	t.Helper()
+	token, _ = withFakeJira(t, s)
+	return token
+}
+
+func withFakeJira(t *testing.T, s *settings) (token string, fake *providertest.Fake) {
+	t.Helper()
 	token = "jira-" + lanyard.NewID()
-	server, err := providertest.NewServer(providertest.JiraDataCenter(providertest.Tokens{token: {ID: "ana", Name: "Ana"}}.Account))
+	fake = providertest.JiraDataCenter(providertest.Tokens{token: {ID: "ana", Name: "Ana"}}.Account)
+	server, err := providertest.NewServer(fake)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close(context.WithoutCancel(t.Context())) })
 	s.jira.Base, s.jira.RootCAs, s.jira.Networks = server.URL(), server.RootCAs(), server.Networks()
-	return token
+	return token, fake
 }
 
 func (a *app) connectJira(at, token string) answer {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -34,6 +35,7 @@ type app struct {
 	stdout    *output
 	stderr    *output
 	client    *http.Client
+	heard     *output      // every answer, but for those that make a key
 	cancel    func()       // asks it to end
 	wait      func() error // until it has
 }
@@ -53,7 +55,7 @@ func configure(t *testing.T, env map[string]string, args ...string) settings {
 // start runs aichub until the test ends.
 func start(t *testing.T, s settings) *app {
 	t.Helper()
-	a := &app{t: t, stdout: newOutput(), stderr: newOutput(), instances: make(map[string]string)}
+	a := &app{t: t, stdout: newOutput(), stderr: newOutput(), heard: newOutput(), instances: make(map[string]string)}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, s, a.stdout, a.stderr) }()
@@ -148,6 +150,9 @@ func (a *app) try(method, url string, body io.Reader, headers ...string) (answer
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusCreated || !strings.HasSuffix(req.URL.Path, "/api-keys") {
+		_, _ = fmt.Fprintf(a.heard, "%v %s\n", resp.Header, text)
+	}
 	return answer{resp.StatusCode, resp.Header, string(text)}, err
 }
 

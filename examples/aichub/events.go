@@ -5,12 +5,11 @@ import (
 	"log/slog"
 
 	"github.com/aichub/lanyard"
-	"github.com/aichub/lanyard/apikey"
 )
 
 // logEvents returns the hook that turns what happens to keys, tokens and
 // profiles into lines of the log, for whoever watches those. A hook must not
-// block: one that calls somebody would hand over to a goroutine of its own.
+// block: one that calls somebody hands over to a goroutine of its own (mail.go).
 //
 // The history itself is in the database, committed with each change. A hook
 // hears of it at most once, so count on the history and not on the log.
@@ -24,18 +23,6 @@ func logEvents(logger *slog.Logger) func(context.Context, lanyard.Event) {
 			slog.String("actor", e.Actor.Subject),
 			slog.String("via", string(e.Via)),
 			slog.String("request_id", e.RequestID),
-			slog.String("ip", e.IP),
-			slog.Bool("mail_owner", worthAMail(e)))
+			slog.String("ip", e.IP))
 	}
-}
-
-// worthAMail are the events that an owner should hear of although he is not
-// looking at the page. This is where a host hands over to what sends its mail;
-// e.Detail has the key's name, and of one that expires the days it has left.
-func worthAMail(e lanyard.Event) bool {
-	switch e.Action {
-	case apikey.ActionExpiring, apikey.ActionLeaked, apikey.ActionUsedAfterDelete, apikey.ActionRefusedNetwork:
-		return true
-	}
-	return false
 }

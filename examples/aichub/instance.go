@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"time"
 
+	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/httpadapter"
@@ -19,6 +21,10 @@ import (
 
 // pagePrefix is where the page is mounted.
 const pagePrefix = "/account"
+
+// callTimeout bounds what an agent's call may take. It is less than what a server
+// and the front take for one (server.go, front.go), so that the end is an answer.
+const callTimeout = 25 * time.Second
 
 // instance is one whole host. It shares the database and the key service with
 // the others and nothing else, as a process of its own would.
@@ -94,18 +100,28 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 		}
 		return nil, fmt.Errorf("the key service cannot be used: %w", err)
 	}
-	onEvent := logEvents(logger)
+	var by post = logPost{logger}
+	if s.post != nil {
+		by = s.post
+	}
+	letters, stopMail := startMail(ctx, by, st, logger)
+	open.push(stopMail)
+	logged := logEvents(logger)
+	onEvent := func(ctx context.Context, e lanyard.Event) {
+		logged(ctx, e)
+		letters.hear(ctx, e)
+	}
 	keys, err := apikey.NewService(st, &apikey.Options{
 		Prefix: "aic", Sealer: sealer, OnEvent: onEvent,
+		Scopes: []string{scopeMCP, httpadapter.ScopeUseProviderTokens},
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
 	})
 	if err != nil {
 		return nil, err
 	}
 	open.push(keys.Close)
-	open.push(startSweep(ctx, keys, st, logger))
 	tokenOptions := &providertoken.Options{
-		Providers: catalog.All(), OnEvent: onEvent,
+		Providers: catalog.All(), OnEvent: onEvent, Processes: len(s.instances), // which share what platforms allow
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
 	}
 	if s.jira.Base != "" {
@@ -115,6 +131,10 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 	if err != nil {
 		return nil, err
 	}
+	open.push(startSweep(ctx, logger,
+		sweep{"api keys", func(ctx context.Context) (int, error) { return keys.Sweep(ctx, st) }},
+		sweep{"provider tokens", func(ctx context.Context) (int, error) { return tokens.Sweep(ctx, st) }},
+		sweep{"provider tokens at their platforms", func(ctx context.Context) (int, error) { return tokens.Recheck(ctx, st, nil) }}))
 	profiles := profile.NewService(st, &profile.Options{
 		OwnerChanged: keys.Refresh, OnEvent: onEvent,
 		Logger: logger, TracerProvider: t.traces, MeterProvider: t.metrics,
@@ -134,13 +154,20 @@ func (i *instance) handler(s settings, parts *services, t *telemetry, logger *sl
 	if err != nil {
 		return nil, err
 	}
+	agent := newAgent(parts.tokens, s.jira, logger)
 	api := http.NewServeMux()
 	api.HandleFunc("GET /api/hello", hello)
-	api.Handle("GET /api/agent/issues", newAgent(parts.tokens, s.jira, logger))
+	api.Handle("GET /api/agent/issues", agent)
 
 	mux := http.NewServeMux()
 	httpadapter.Mount(mux, pagePrefix, page)
 	mux.Handle("/api/", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{ClientIP: clientIP, Logger: logger})(api))
+	httpadapter.Mount(mux, "/agents", httpadapter.Proxy(parts.tokens, parts.keys, &httpadapter.ProxyOptions{
+		Timeout: callTimeout, ClientIP: clientIP, Logger: logger,
+	}))
+	mux.Handle("/mcp", httpadapter.RequireKey(parts.keys, &httpadapter.KeyOptions{
+		Scopes: []string{scopeMCP}, ClientIP: clientIP, Logger: logger,
+	})(newMCP(agent)))
 	mux.HandleFunc("GET /login", login)
 	mux.HandleFunc("GET /healthz", i.health.alive)
 	mux.HandleFunc("GET /readyz", i.health.ready)

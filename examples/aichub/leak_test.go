@@ -4,18 +4,23 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // Spans, metrics and log hold what an operator wants to know, from both
-// instances, and no secret, however it might be written down.
+// instances, and no secret, however it might be written down. Neither do the
+// answers, the letters, the files and the tables.
 func TestOutputHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	onEachDatabase(t, func(t *testing.T, env map[string]string) {
@@ -31,6 +36,8 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 			env["DATABASE_URL"], secrets["the database's password"] = withPassword(t, database)
 		}
 		s := configure(t, env)
+		box := new(letterbox)
+		s.post = box
 		secrets["a saved token"] = withJira(t, &s)
 		a := start(t, s)
 
@@ -39,9 +46,15 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 		deletedID, deleted := a.createKey(a.url)
 		secrets["a deleted key"] = secretOf(deleted)
 		a.deleteKey(a.url, deletedID)
-		if r := a.connectJira(a.url, secrets["a saved token"]); r.status != http.StatusCreated {
+		var made struct{ ID string }
+		if r := a.connectJira(a.url, secrets["a saved token"]); r.status == http.StatusCreated {
+			r.decode(t, &made)
+		} else {
 			t.Fatalf("connecting = %d, want 201", r.status)
 		}
+		_, agents := created(t, a.call(http.MethodPost, a.url+"/account/api/v1/api-keys",
+			`{"name":"agents","scopes":["mcp","provider-tokens:use"]}`, userHeader, "ana"))
+		secrets["an agent's key"] = secretOf(agents)
 		a.connectJira(a.url, plant("a refused token", ""))
 		a.connectJira(a.url, `"`+plant("a token in broken JSON", ""))
 		for _, at := range a.instances { // so that both have something to tell
@@ -53,23 +66,59 @@ func TestOutputHoldsNoSecret(t *testing.T) {
 				a.call(http.MethodGet, at+path+"/"+plant("a key in a path", ""), "")
 			}
 			a.call(http.MethodGet, at+"/readyz", "")
+			for _, key := range []string{agents, key, deleted, plant("an agent's made up key", "aic_")} {
+				a.call(http.MethodGet, at+"/agents/"+made.ID+"/rest/api/2/myself", "", "Authorization", "Bearer "+key)
+				a.call(http.MethodGet, at+"/agents/"+made.ID+"/nothing?token="+plant("a token in an agent's query", ""), "", "Authorization", "Bearer "+key)
+				a.call(http.MethodPost, at+"/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"my_issues","arguments":{"purpose":"report"}}}`,
+					"Accept", "application/json, text/event-stream", "Authorization", "Bearer "+key)
+			}
+			for _, page := range []string{"/account/provider-tokens", "/account/api-keys", "/account/activity", "/account/api/v1/activity"} {
+				a.call(http.MethodGet, at+page, "", userHeader, "ana")
+			}
 		}
 		vault.sealed.Store(true) // errors speak, too
 		untilStatus(t, a, a.instances["a"]+"/readyz", http.StatusServiceUnavailable)
 		untilStatus(t, a, a.instances["b"]+"/readyz", http.StatusServiceUnavailable)
 		a.stop()
 
-		sum := sha256.Sum256([]byte(key))
-		secrets["the hash of a key"] = string(sum[:])
-		for place, text := range map[string]string{"standard output": a.stdout.String(), "the log": a.stderr.String()} {
-			for what, secret := range secrets {
-				for form, written := range forms(secret) {
-					if strings.Contains(text, string(written)) {
-						t.Errorf("%s is in %s, as %s", what, place, form)
+		eventually(t, closeTimeout, "the letters are written", func() bool { return len(box.all()) > 0 })
+		places := map[string]string{"an answer": a.heard.String(), "a letter": fmt.Sprintf("%+v", box.all())}
+		files, err := filepath.Glob(filepath.Join(s.data, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			places["the file "+filepath.Base(file)] = string(raw)
+		}
+		if database := env["DATABASE_URL"]; database != "" {
+			places["the database"] = dump(t, database)
+		} else if len(files) == 0 {
+			t.Error("there is no file: the scan looks in the wrong place")
+		}
+		if heard := places["an answer"]; !strings.Contains(heard, `"structuredContent"`) || !strings.Contains(heard, "Lanyard-Answer") || !strings.Contains(heard, made.ID) {
+			t.Error("too little was answered for this scan to mean anything")
+		}
+		scan := func() {
+			t.Helper()
+			for place, text := range places {
+				for what, secret := range secrets {
+					for form, written := range forms(secret) {
+						if strings.Contains(text, string(written)) {
+							t.Errorf("%s is in %s, as %s", what, place, form)
+						}
 					}
 				}
 			}
 		}
+		scan()
+		sum := sha256.Sum256([]byte(key))
+		secrets["the hash of a key"] = string(sum[:]) // which the database has
+		places = map[string]string{"standard output": a.stdout.String(), "the log": a.stderr.String(), "an answer": a.heard.String()}
+		scan()
 		wantTelemetry(t, a.stdout.String())
 		if !strings.Contains(a.stderr.String(), id) {
 			t.Error("the public id of a key is not in the log: the scan looks in the wrong place")
@@ -146,6 +195,42 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dump returns every row of every table, as text.
+func dump(t *testing.T, database string) string {
+	t.Helper()
+	db, err := sql.Open("pgx", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	column := func(query string) (values []string) {
+		rows, err := db.QueryContext(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var value string
+			if err := rows.Scan(&value); err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, value)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return values
+	}
+	var all []string
+	for _, table := range column(`SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'`) {
+		all = append(all, column(`SELECT row::text FROM `+table+` AS row`)...)
+	}
+	if len(all) < 20 {
+		t.Errorf("%d rows in the database: the scan looks in the wrong place", len(all))
+	}
+	return strings.Join(all, "\n")
 }
 
 // withPassword returns an address of the database with a password in it: the

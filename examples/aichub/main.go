@@ -1,7 +1,9 @@
 // Command aichub is a host application as it runs in production: PostgreSQL
 // and Vault where the environment names them, two instances behind one port, an
-// end that cuts nobody off, health and readiness, OpenTelemetry. Without
-// an environment it keeps a SQLite file and a keyring in a directory:
+// end that cuts nobody off, health and readiness, OpenTelemetry, letters to users,
+// and three ways for agents to work with a user's accounts: in the process, by a
+// Proxy, and as a tool of the Model Context Protocol. Without an environment it
+// keeps a SQLite file and a keyring in a directory:
 //
 //	go run ./examples/aichub
 //	DATABASE_URL=… VAULT_ADDR=… VAULT_TOKEN=… go run ./examples/aichub

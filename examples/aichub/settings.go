@@ -28,6 +28,7 @@ type settings struct {
 	database lanyard.Secret // PostgreSQL's URL; zero = a SQLite file in data
 	vault    vaultSettings  // no address = a keyring in data
 	jira     providertoken.Instance
+	post     post // nil = a line of the log; put what sends your mail here
 }
 
 type vaultSettings struct {

@@ -4,18 +4,22 @@ import (
 	"context"
 	"log/slog"
 	"time"
-
-	"github.com/aichub/lanyard/apikey"
-	"github.com/aichub/lanyard/store"
 )
 
-// sweepEvery is how often the keys are looked at that expire soon.
+// sweepEvery is how often keys and connections are looked at that expire soon.
 const sweepEvery = time.Hour
 
-// startSweep has the owners of keys that expire soon warned, now and every
-// hour, until it is closed. Every instance does it, and each warning is given
-// once; what becomes of one is the hook's business (events.go).
-func startSweep(ctx context.Context, keys *apikey.Service, st store.Maintenance, logger *slog.Logger) (stop func(context.Context) error) {
+// sweep is one thing to do from time to time, by every instance.
+type sweep struct {
+	what string
+	run  func(context.Context) (done int, err error)
+}
+
+// startSweep has the owners of keys and connections that expire soon warned, and
+// platforms asked about connections that nobody asked about for long, now and
+// every hour, until it is closed. Every instance does it, and each is warned of
+// and asked about once; what becomes of it is the hook's business (mail.go).
+func startSweep(ctx context.Context, logger *slog.Logger, sweeps ...sweep) (stop func(context.Context) error) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -23,8 +27,10 @@ func startSweep(ctx context.Context, keys *apikey.Service, st store.Maintenance,
 		tick := time.NewTicker(sweepEvery)
 		defer tick.Stop()
 		for {
-			if _, err := keys.Sweep(ctx, st); err != nil && ctx.Err() == nil {
-				logger.WarnContext(ctx, "api keys were not swept", slog.Any("error", err))
+			for _, s := range sweeps {
+				if _, err := s.run(ctx); err != nil && ctx.Err() == nil {
+					logger.WarnContext(ctx, "sweep failed", slog.String("sweep", s.what), slog.Any("error", err))
+				}
 			}
 			select {
 			case <-ctx.Done():

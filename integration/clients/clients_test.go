@@ -38,6 +38,7 @@ const canary = "canary-clients-4fJr0c9wTq"
 // client is a third-party client of one platform.
 type client struct {
 	definition providertoken.Definition
+	below      string // where the base is on the platform
 	request    providertoken.CreateRequest
 	platform   http.Handler
 	carries    func(*http.Request) string // the credential, as it arrived
@@ -92,7 +93,7 @@ func clients(t *testing.T) map[string]client {
 			want: "Ana Lima",
 		},
 		"gitlab client-go": {
-			definition: bare("gitlab", "PRIVATE-TOKEN", "{token}", "/api/v4/user", "id"), platform: http.HandlerFunc(gitLab),
+			definition: shipped(t, "gitlab"), below: "/api/v4", platform: gitLab{providertest.GitLab(accounts.Account)},
 			request: providertoken.CreateRequest{Secrets: secret("token")},
 			carries: func(r *http.Request) string { return r.Header.Get("PRIVATE-TOKEN") },
 			use: func(ctx context.Context, c *http.Client, base string) (string, error) {
@@ -113,10 +114,10 @@ func clients(t *testing.T) map[string]client {
 			want: "Ana Lima acme/hub",
 		},
 		"slack-go": {
-			definition: bare("slack", "Authorization", "Bearer {token}", "/api/auth.test", "user_id"), platform: http.HandlerFunc(slackAPI),
+			definition: shipped(t, "slack"), below: "/api", platform: slackAPI{providertest.Slack(accounts.Account)},
 			request: providertoken.CreateRequest{Secrets: secret("token")}, carries: bearer,
 			use: func(ctx context.Context, c *http.Client, base string) (string, error) {
-				s := slack.New("", slack.OptionHTTPClient(c), slack.OptionAPIURL(base+"/api/"))
+				s := slack.New("", slack.OptionHTTPClient(c), slack.OptionAPIURL(base+"/"))
 				me, err := s.AuthTestContext(ctx)
 				if err != nil {
 					return "", err
@@ -124,7 +125,7 @@ func clients(t *testing.T) map[string]client {
 				_, at, err := s.PostMessageContext(ctx, "C1", slack.MsgOptionText("hello", false))
 				return me.User + " " + at, err
 			},
-			want: "ana 1700000000.000100",
+			want: "Ana Lima 1700000000.000100",
 		},
 		"azure-devops-go-api": {
 			definition: shipped(t, "azure-devops"), platform: azureDevOps{providertest.AzureDevOps(accounts.Account)},
@@ -154,43 +155,27 @@ func shipped(t *testing.T, id string) providertoken.Definition {
 	return all[i]
 }
 
-// bare is a platform with one token in one header.
-func bare(id, header, value, path, identity string) providertoken.Definition {
-	return providertoken.Definition{
-		ID: id, Name: id, Instance: providertoken.InstanceSpec{Mode: providertoken.ModeOperator},
-		Methods: []providertoken.Method{{
-			ID: "token", Label: "Token", Fields: []providertoken.Field{{Name: "token", Label: "Token"}}, Headers: map[string]string{header: value},
-		}},
-		Verify: []providertoken.Probe{{Path: path, Identity: providertoken.Identity{ID: identity}}},
-	}
-}
+// gitLab answers besides who its client is: with a project, as
+// docs.gitlab.com/api/projects shows.
+type gitLab struct{ http.Handler }
 
-// gitLab answers as docs.gitlab.com/api/users and /api/projects show.
-func gitLab(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.Header.Get("PRIVATE-TOKEN") != canary:
-		answer(w, http.StatusUnauthorized, map[string]string{"message": "401 Unauthorized"})
-	case r.URL.EscapedPath() == "/api/v4/user":
-		answer(w, http.StatusOK, map[string]any{"id": 7, "username": "ana", "name": "Ana Lima"})
-	case r.URL.EscapedPath() == "/api/v4/projects/acme%2Fhub":
+func (g gitLab) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.EscapedPath() == "/api/v4/projects/acme%2Fhub" && r.Header.Get("PRIVATE-TOKEN") == canary {
 		answer(w, http.StatusOK, map[string]any{"id": 8, "path_with_namespace": "acme/hub"})
-	default:
-		answer(w, http.StatusNotFound, map[string]string{"message": "404 Not Found"})
+		return
 	}
+	g.Handler.ServeHTTP(w, r)
 }
 
-// slackAPI answers as docs.slack.dev/reference/methods shows: 200, whatever comes.
-func slackAPI(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case bearer(r) != canary:
-		answer(w, http.StatusOK, map[string]any{"ok": false, "error": "invalid_auth"})
-	case r.URL.Path == "/api/auth.test":
-		answer(w, http.StatusOK, map[string]any{"ok": true, "user": "ana", "user_id": "U7"})
-	case r.URL.Path == "/api/chat.postMessage":
+// slackAPI takes a message besides, as docs.slack.dev/reference/methods shows.
+type slackAPI struct{ http.Handler }
+
+func (s slackAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/api/chat.postMessage" && bearer(r) == canary {
 		answer(w, http.StatusOK, map[string]any{"ok": true, "channel": "C1", "ts": "1700000000.000100"})
-	default:
-		answer(w, http.StatusOK, map[string]any{"ok": false, "error": "unknown_method"})
+		return
 	}
+	s.Handler.ServeHTTP(w, r)
 }
 
 // azureDevOps answers besides what its client asks first: where each resource is.
@@ -274,7 +259,7 @@ func TestThirdPartyClients(t *testing.T) {
 			tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
 				Providers: []providertoken.Definition{c.definition},
 				Instances: []providertoken.Instance{{
-					ID: "own", Provider: c.definition.ID, Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+					ID: "own", Provider: c.definition.ID, Base: server.URL() + c.below, RootCAs: server.RootCAs(), Networks: server.Networks(),
 				}},
 			})
 			ok(t, err)
