@@ -65,6 +65,7 @@ func newTab(t *testing.T, s setting) *tab {
 	h := newHost(t, s.language)
 	ctx := newWindow(t)
 	b := &tab{t: t, ctx: ctx, host: h, texts: readTexts(t, s.language), setting: s, loaded: make(chan struct{}, 1)}
+	b.expect("Autofocus processing was blocked") // a test may be faster than any user
 	chromedp.ListenTarget(ctx, b.hear)
 	b.run(
 		chromedp.ActionFunc(func(ctx context.Context) error { return accessibility.Enable().Do(ctx) }),
