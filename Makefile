@@ -8,7 +8,7 @@ LINT := $(shell command -v golangci-lint)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-docker lint fuzz mutants bench measure cover docs screenshot clean
+.PHONY: help test test-docker lint fuzz mutants bench measure cover docs browser screenshot clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ cover: ## Measure which statements the tests reach, into coverage.out
 
 docs: ## Draw docs/images/flow.svg from docs/flow/flow.txt
 	go run ./docs/flow
+
+browser: ## Look at every state of the page in Chromium: accessibility, HTML, Lighthouse; needs Node and Java
+	@scripts/browser
 
 screenshot: ## Photograph the quickstart with Chromium, into docs/images
 	@scripts/screenshot

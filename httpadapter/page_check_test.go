@@ -162,7 +162,7 @@ func checkControl(d *document, n *html.Node, fail failer) {
 		return
 	}
 	if attr(n, "type") == "hidden" {
-		if attr(n, "autocomplete") != "off" {
+		if form := formAround(n); form == nil || attr(form, "autocomplete") != "off" {
 			fail("the hidden input %q is restored by browsers", attr(n, "name"))
 		}
 		return
@@ -199,4 +199,14 @@ func checkControl(d *document, n *html.Node, fail failer) {
 			fail("a secret input that browsers fill")
 		}
 	}
+}
+
+// formAround is the form that n is in.
+func formAround(n *html.Node) *html.Node {
+	for ; n != nil; n = n.Parent {
+		if n.Data == "form" {
+			return n
+		}
+	}
+	return nil
 }
