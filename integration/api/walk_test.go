@@ -126,6 +126,9 @@ func (k *walker) faults(a *attempt, e exchange) []string {
 	if len(a.spoiled) == 0 && !slices.Contains([]int{200, 201, 204, 304, 401, 403, 404, 409, 412, 422}, e.Status) {
 		say("a request that is as described got %d", e.Status)
 	}
+	if e.Status < 400 {
+		faults = append(faults, k.accepted(a, e)...)
+	}
 	header := fmt.Sprint(e.AnswerHeader)
 	if strings.ContainsAny(header, "\r\n\x00") {
 		say("a control character in a header: %q", header)
@@ -144,6 +147,29 @@ func (k *walker) faults(a *attempt, e exchange) []string {
 	}
 	if strings.Contains(logged, "panicked") {
 		say("a panic: %s", logged)
+	}
+	return faults
+}
+
+// accepted says what must not have been, in words of the document that no schema
+// has.
+func (k *walker) accepted(a *attempt, e exchange) []string {
+	var faults []string
+	if len(e.Body) > 0 && a.header.Get("Content-Encoding") != "" {
+		faults = append(faults, "a body that is encoded was accepted")
+	}
+	for _, name := range []string{"Authorization", "Content-Type", "Idempotency-Key"} {
+		counts := name == "Authorization" || name == "Content-Type" && len(e.Body) > 0 || name == "Idempotency-Key" && a.operation.name() == "POST /api-keys" && e.Status == http.StatusCreated
+		if values := a.header[name]; counts && (len(values) > 1 || name == "Idempotency-Key" && len(values) == 1 && (values[0] == "" || len(values[0]) > 255)) {
+			faults = append(faults, fmt.Sprintf("%s %.40q was accepted", name, values))
+		}
+	}
+	if slices.ContainsFunc(k.shown, func(key string) bool { return strings.HasSuffix(a.query, "="+key) }) {
+		faults = append(faults, "a key in the address was accepted")
+	}
+	site := a.header.Get("Sec-Fetch-Site")
+	if foreign := site != "" || a.header.Get("Origin") != ""; foreign && a.method != http.MethodGet && a.method != http.MethodHead {
+		faults = append(faults, "another site's request was accepted")
 	}
 	return faults
 }
