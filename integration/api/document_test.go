@@ -208,6 +208,9 @@ func (d *document) faults(e exchange) []string {
 		Method: o.method, URL: address, Header: e.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Body: io.NopCloser(bytes.NewReader(e.Body)), ContentLength: int64(len(e.Body)),
 	}
+	if len(e.Body) == 0 {
+		request.Header.Del("Content-Type") // of nothing; nobody looks at it
+	}
 	var faults []string
 	if success && e.Method != http.MethodHead {
 		if string(bytes.TrimSpace(e.Body)) == "null" {
@@ -219,16 +222,19 @@ func (d *document) faults(e exchange) []string {
 		}
 		request.Body = io.NopCloser(bytes.NewReader(e.Body))
 	}
-	answer := e.Answer
+	deprecated, _ := d.at(d.root, "paths", o.path, strings.ToLower(o.method))["deprecated"].(bool)
+	if said := e.AnswerHeader.Get("Deprecation") != ""; said != deprecated { // RFC 9745
+		faults = append(faults, fmt.Sprintf("%s: Deprecation stands in the answer: %v, and in the document: %v", what, said, deprecated))
+	}
 	if e.Method == http.MethodHead {
-		if len(answer) > 0 {
+		if len(e.Answer) > 0 {
 			faults = append(faults, what+" has a body")
 		}
 		return append(faults, d.headFaults(o, e)...)
 	}
 	response := &http.Response{
 		StatusCode: e.Status, Header: e.AnswerHeader, Request: request,
-		Body: io.NopCloser(bytes.NewReader(answer)), ContentLength: int64(len(answer)),
+		Body: io.NopCloser(bytes.NewReader(e.Answer)), ContentLength: int64(len(e.Answer)),
 	}
 	if ok, errs := d.answered.ValidateHttpResponse(request, response); !ok {
 		faults = append(faults, what+" is not as described: "+words(errs))
