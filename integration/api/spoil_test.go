@@ -37,6 +37,23 @@ var oddTags = []string{
 	``, `*`, ` * `, `"1"`, `W/"1"`, `"99"`, `"1", "2"`, `1`, `"`, `""`, `"1`, `*, "1"`, `w/"1"`, `"01"`, `"-1"`, `"9223372036854775808"`, `,`, "\"\x80\"", strings.Repeat(`"1",`, 5000) + `"1"`,
 }
 
+// What is large is made once.
+var (
+	manyPairs   = numbered(10_000, "q%d=1&")
+	manyMembers = "{" + numbered(3000, `"m%d":0,`) + `"m":0}`
+	deep        = `{"name":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}"
+	deeper      = strings.Repeat(`{"a":`, 12_000) + "1" + strings.Repeat("}", 12_000)
+	megabyte    = strings.Repeat("x", 1<<20)
+)
+
+func numbered(n int, format string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
 // spoil changes one thing about a request.
 func (k *walker) spoil(a *attempt) {
 	kinds := []func(*attempt){k.spoilMethod, k.spoilPath, k.spoilQuery, k.spoilCondition, k.spoilHeader, k.spoilCaller, k.spoilType}
@@ -68,12 +85,8 @@ func (k *walker) spoilPath(a *attempt) {
 }
 
 func (k *walker) spoilQuery(a *attempt) {
-	many := strings.Builder{}
-	for i := range 10_000 {
-		fmt.Fprintf(&many, "q%d=1&", i)
-	}
 	a.query = pick(k, "page_token=", "page_token="+echo, "page_token=a&page_token=b", "page_token=%00", "page_token=%ff", "page_token=%zz", "page_token="+strings.Repeat("A", 5000),
-		a.query+"x", "page_token="+k.recent(k.pages, "A")+"A", "limit=-1&sort=';--", "a;b", "page_token="+strings.ToLower(k.recent(k.pages, "A")), many.String(),
+		a.query+"x", "page_token="+k.recent(k.pages, "A")+"A", "limit=-1&sort=';--", "a;b", "page_token="+strings.ToLower(k.recent(k.pages, "A")), manyPairs,
 		"api_key="+k.recent(k.shown, "aic_x"), "access_token="+k.recent(k.shown, "aic_x"), "_method=DELETE", "=", "%")
 	a.note("query %.60s", a.query)
 }
@@ -205,10 +218,10 @@ func (k *walker) spoilText(a *attempt) {
 		"two lines": string(text) + "\n" + string(text), "white space around": " \n" + string(text) + "\t ", "byte order mark": "\ufeff" + string(text), "array": "[" + string(text) + "]",
 		"null": "null", "null with space": " null\n", "string": `"` + echo + `"`, "number": "7", "true": "true", "single quotes": strings.ReplaceAll(string(text), `"`, "'"),
 		"comment": "/* */" + string(text), "trailing comma": strings.TrimSuffix(string(text), "}") + ",}", "UTF-16": inUTF16(string(text)), "names twice": "{" + inside + "," + inside + "}",
-		"name twice, escaped": `{"\u006eame":"a",` + inside + "}", "deep": `{"name":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}", "deeper": strings.Repeat(`{"a":`, 12_000) + "1" + strings.Repeat("}", 12_000),
-		"64 KiB": string(text) + strings.Repeat(" ", max(0, 64<<10-len(text))), "64 KiB and one": string(text) + strings.Repeat(" ", max(0, 64<<10+1-len(text))), "1 MiB": strings.Repeat("x", 1<<20),
+		"name twice, escaped": `{"\u006eame":"a",` + inside + "}", "deep": deep, "deeper": deeper,
+		"64 KiB": string(text) + strings.Repeat(" ", max(0, 64<<10-len(text))), "64 KiB and one": string(text) + strings.Repeat(" ", max(0, 64<<10+1-len(text))), "1 MiB": megabyte,
 		"a broken byte": string(cut) + "\xfe" + string(text[len(cut):]), "a control character": string(cut) + "\x01" + string(text[len(cut):]), "another byte": string(flipped(text, k.random.IntN(max(1, len(text))), byte(k.random.IntN(256)))),
-		"form": "name=a&secret=" + echo, "many members": manyMembers(3000),
+		"form": "name=a&secret=" + echo, "many members": manyMembers,
 	}
 	kind := pick(k, slices.Sorted(maps.Keys(kinds))...)
 	a.body = []byte(kinds[kind])
@@ -221,14 +234,6 @@ func flipped(text []byte, at int, b byte) []byte {
 		out[at] = b
 	}
 	return out
-}
-
-func manyMembers(n int) string {
-	var b strings.Builder
-	for i := range n {
-		fmt.Fprintf(&b, `,"m%d":0`, i)
-	}
-	return "{" + b.String()[1:] + "}"
 }
 
 func inUTF16(text string) string {

@@ -32,7 +32,7 @@ const (
 // and nothing that is somebody else's changes.
 func TestWalk(t *testing.T) {
 	t.Parallel()
-	long := 10 * time.Second
+	long := 20 * time.Second
 	if text := os.Getenv(walkVariable); text != "" {
 		var err error
 		if long, err = time.ParseDuration(text); err != nil {
