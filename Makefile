@@ -8,7 +8,7 @@ LINT := $(shell command -v golangci-lint)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-docker lint fuzz mutants bench measure cover docs screenshot clean
+.PHONY: help test test-docker lint lint-api fuzz mutants bench measure cover docs browser screenshot clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +19,12 @@ test: ## Run every test, with a real PostgreSQL and Vault; as root on Debian, in
 test-docker: ## Run every test with both servers in containers; as root on Debian, start an engine where none runs
 	@scripts/docker run scripts/test
 
-lint: $(LINT) ## Check style, known traps and the import rules
+lint: $(LINT) lint-api ## Check style, known traps and the import rules
 	$(LINT) run --allow-parallel-runners ./...
 	cd integration && $(LINT) run --allow-parallel-runners --config ../.golangci.yml ./...
+
+lint-api: ## Check openapi.yaml with Spectral and Redocly; needs npm
+	@scripts/apitools lint
 
 fuzz: ## Run each fuzz target; FUZZTIME=20s
 	@scripts/fuzz
@@ -43,6 +46,9 @@ cover: ## Measure which statements the tests reach, into coverage.out
 
 docs: ## Draw docs/images/flow.svg from docs/flow/flow.txt
 	go run ./docs/flow
+
+browser: ## Look at every state of the page in Chromium: accessibility, HTML, Lighthouse; needs Node and Java
+	@scripts/browser
 
 screenshot: ## Photograph the quickstart with Chromium, into docs/images
 	@scripts/screenshot

@@ -2,6 +2,7 @@ package apikey_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/store"
 	"github.com/aichub/lanyard/store/sqlite"
 )
 
@@ -135,4 +138,115 @@ func TestNetworksWhileCached(t *testing.T) {
 	if n := b.store.lookups.Load(); n != 1 {
 		t.Errorf("%d reads of the store, want 1", n)
 	}
+}
+
+// A deactivation that comes while a key is being read is not undone by what was
+// read before it, nor a reactivation.
+func TestDeactivatedWhileBeingRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		_, token := p.here.create(t, ana, apikey.CreateRequest{})
+		event := func(action string) lanyard.Event { return lanyard.NewEvent(t.Context(), time.Now(), ana, action, "") }
+		change := func(what string, do func() error, want func(b *bench, why, token string)) {
+			t.Helper()
+			answer := make(chan struct{})
+			var once atomic.Bool
+			p.there.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
+				if !once.Swap(true) {
+					<-answer // with what it read before the change
+				}
+				return row, err
+			}
+			<-time.After(2 * time.Minute) // nothing is remembered
+			verified := make(chan struct{})
+			go func() {
+				defer close(verified)
+				_, _ = p.there.Verify(t.Context(), token) // it may have come before the change
+			}()
+			synctest.Wait()
+			if err := do(); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(maxStale + time.Millisecond)
+			close(answer)
+			<-verified
+			want(p.there, what, token)
+			<-time.After(maxStale)
+			want(p.there, what+", later", token)
+		}
+		change("deactivated while being read", func() error {
+			return p.here.memory.Deactivate(t.Context(), ana, time.Now(), event("owner.deactivated"))
+		}, func(b *bench, why, token string) { b.wantRefused(t, why, token) })
+		change("reactivated while being read", func() error {
+			return p.here.memory.Reactivate(t.Context(), ana, event("owner.reactivated"))
+		}, func(b *bench, why, token string) { b.wantGood(t, why, token) })
+	})
+}
+
+// What stands behind the same answer costs the same: who tries ids, secrets or
+// other people's keys learns nothing from how long it takes.
+func TestRefusalsCostTheSame(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{MaxStale: time.Hour})
+	key, good := b.create(t, ana, apikey.CreateRequest{})
+	_, other := b.create(t, lanyard.Owner{Tenant: "globex", Subject: "ana"}, apikey.CreateRequest{})
+	b.wantGood(t, "remembered", good)
+	for why, token := range map[string]string{
+		"unknown":                 resum("lyd_" + strings.Repeat("0", 40)),
+		"right id, wrong secret":  resum(good[:14] + other[14:44]),
+		"right secret, wrong id":  resum(other[:14] + good[14:44]),
+		"the id and nothing else": resum("lyd_" + key.ID + strings.Repeat("0", 30)),
+	} {
+		for range 3 {
+			before := b.store.lookups.Load()
+			b.wantRefused(t, why, token)
+			if n := b.store.lookups.Load() - before; n != 1 {
+				t.Errorf("%s cost %d reads of the store, want 1", why, n)
+			}
+		}
+	}
+}
+
+// Many keys that an operator deletes are refused in every process after
+// MaxStale, each with one event.
+func TestManyDeletedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const keys, owners, batch = 2000, 200, 500
+		p := newPair(t)
+		var tokens []string
+		for i := range keys {
+			made, err := p.here.Create(t.Context(), lanyard.Owner{Tenant: "acme", Subject: fmt.Sprint("u", i%owners)}, apikey.CreateRequest{Name: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens = append(tokens, made.Secret.Reveal())
+		}
+		<-time.After(time.Second)
+		for _, token := range tokens {
+			p.there.wantGood(t, "before", token)
+		}
+		deleted, calls := 0, 0
+		for n := batch; n > 0; calls++ {
+			var err error
+			n, err = p.here.memory.DeleteAPIKeysCreatedBefore(t.Context(), time.Now(), time.Now(), batch, func(k store.APIKey) lanyard.Event {
+				return lanyard.NewEvent(context.Background(), time.Now(), k.Owner, apikey.ActionDeleted, k.ID)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			deleted += n
+		}
+		if deleted != keys || calls != keys/batch+1 {
+			t.Errorf("%d keys deleted in %d calls, want %d in %d", deleted, calls, keys, keys/batch+1)
+		}
+		<-time.After(maxStale)
+		for _, token := range tokens {
+			p.there.wantRefused(t, "after MaxStale", token)
+		}
+		if n := len(historyOf(t, p.here.memory, lanyard.Owner{Tenant: "acme", Subject: "u7"}, apikey.ActionDeleted)); n != keys/owners {
+			t.Errorf("%d events of one of the owners, want %d", n, keys/owners)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -64,6 +65,9 @@ func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, ve
 		return errClosed
 	}
 	k, err := s.stored(ctx, owner, id)
+	if errors.Is(err, store.ErrDamaged) { // no reason to keep it
+		k, err = store.APIKey{ID: id, Owner: owner}, nil
+	}
 	if err != nil {
 		return fmt.Errorf("apikey: delete: %w", err)
 	}

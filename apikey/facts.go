@@ -38,7 +38,7 @@ func (t *told[K]) release(fact K) {
 	delete(t.facts, fact)
 }
 
-// factKey names a fact that is told once an hour and key.
+// factKey names a fact, or an alarm, that is told once an hour and key.
 type factKey struct {
 	action string
 	id     string

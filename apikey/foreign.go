@@ -51,6 +51,9 @@ func (s *Service) rowOf(ctx context.Context, token string) (store.APIKey, error)
 	switch {
 	case errors.Is(err, lanyard.ErrNotFound):
 		return store.APIKey{}, lanyard.ErrNotFound
+	case errors.Is(err, store.ErrDamaged):
+		s.alarm(ctx, "")
+		return store.APIKey{}, lanyard.ErrNotFound
 	case err != nil:
 		return store.APIKey{}, unavailable(err)
 	case subtle.ConstantTimeCompare(row.Key.Hash, hash[:]) != 1:

@@ -30,7 +30,8 @@ var (
 	// ErrHashTaken says that another owner has a key with that hash.
 	ErrHashTaken = fmt.Errorf("another owner has a key with that hash: %w", lanyard.ErrConflict)
 
-	// ErrDeleted says that the key was deleted here. Nothing brings it back.
+	// ErrDeleted says that the key was deleted here. It stays so while its
+	// tombstone is kept.
 	ErrDeleted = fmt.Errorf("the key was deleted: %w", lanyard.ErrConflict)
 )
 
@@ -53,7 +54,7 @@ type ImportRequest struct {
 	Scopes     []string  // some of Options.Scopes
 	CreatedAt  time.Time // not in the future; zero = now
 	ExpiresAt  time.Time // after CreatedAt, perhaps past; zero = never
-	LastUsedAt time.Time // not in the future; zero = not known
+	LastUsedAt time.Time // not in the future; zero = not known. When it was used first is not known then
 }
 
 // ImportResult is what became of one ImportRequest.
@@ -78,6 +79,12 @@ type ImportResult struct {
 // is harmless and makes no second key, whoever does it at the same time. After
 // an error the results are those of the requests that were dealt with, and the
 // others can be sent again, or all of them.
+//
+// A key that was deleted here is known by its tombstone and by nothing else:
+// after store.Maintenance.Purge has removed that, or its owner was erased, a list
+// that still has the key brings it back. To know it for ever would take a row for
+// ever, and erasing leaves none of an owner. So the last import of a list belongs
+// before the first purge of tombstones, and whom you erase you take off the list.
 //
 // Options.Limit does not apply, because a key that is refused here is a tool
 // that stops working: an owner may have more keys than it allows afterwards,
@@ -117,10 +124,12 @@ func (s *Service) importOne(ctx context.Context, r ImportRequest) (ImportResult,
 	}
 	for attempt := 1; ; attempt++ {
 		there, err := s.store.APIKeyByHash(ctx, k.Hash)
-		if err == nil {
+		switch {
+		case err == nil:
 			return s.importedBefore(ctx, k, there.Key, now)
-		}
-		if !errors.Is(err, lanyard.ErrNotFound) {
+		case errors.Is(err, store.ErrDamaged): // which keeps up no other
+			return ImportResult{Err: fmt.Errorf("apikey: import: %w", store.ErrDamaged)}, nil
+		case !errors.Is(err, lanyard.ErrNotFound):
 			return ImportResult{}, unavailable(err)
 		}
 		k.ID = randomText(idLen)
@@ -163,7 +172,7 @@ func (s *Service) recordImportedUse(ctx context.Context, id string, at time.Time
 	if at.IsZero() {
 		return nil
 	}
-	return s.store.RecordKeyUse(ctx, []store.KeyUse{{ID: id, At: at}})
+	return s.store.RecordKeyUse(ctx, []store.KeyUse{{ID: id, At: at, NotFirst: true}})
 }
 
 // importedRecord checks a request and returns the row it asks for, without id.
@@ -177,7 +186,7 @@ func (s *Service) importedRecord(r ImportRequest, now time.Time) (store.APIKey, 
 		Owner: r.Owner, Name: name, Hint: r.Hint, Hash: hash,
 		Scopes:    slices.Compact(slices.Sorted(slices.Values(r.Scopes))),
 		CreatedAt: store.Instant(r.CreatedAt), ExpiresAt: store.Instant(r.ExpiresAt),
-		KeyUsage: store.KeyUsage{}.Add(store.KeyUse{At: r.LastUsedAt}),
+		KeyUsage: store.KeyUsage{}.Add(store.KeyUse{At: r.LastUsedAt, NotFirst: true}),
 	}
 	if k.CreatedAt.IsZero() {
 		k.CreatedAt = now

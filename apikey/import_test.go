@@ -107,8 +107,9 @@ func TestImport(t *testing.T) {
 			t.Errorf("Key() = %+v, %v, want what Import said: %+v", got, err, want)
 		}
 		if got.Name != "ci" || got.Hint != "3|cana" || !slices.Equal(got.Scopes, []string{"read", "write"}) ||
-			!got.CreatedAt.Equal(start.Add(-1000*time.Hour)) || !got.ExpiresAt.Equal(start.Add(time.Hour)) || !got.LastUsedAt.Equal(start.Add(-time.Minute)) {
-			t.Errorf("Key() = %+v, want what the request says", got)
+			!got.CreatedAt.Equal(start.Add(-1000*time.Hour)) || !got.ExpiresAt.Equal(start.Add(time.Hour)) || !got.LastUsedAt.Equal(start.Add(-time.Minute)) ||
+			!got.FirstUsedAt.IsZero() {
+			t.Errorf("Key() = %+v, want what the request says, and no first use, which it does not say", got)
 		}
 		row, err := st.APIKeyByID(t.Context(), want.ID)
 		if err != nil || len(row.MAC) == 0 {
@@ -116,6 +117,14 @@ func TestImport(t *testing.T) {
 		}
 		if results[2].Key.Status != apikey.StatusExpired {
 			t.Errorf("a key that expired before is %q", results[2].Key.Status)
+		}
+
+		// The first use that was seen here is not the first.
+		if _, err := s.Verify(t.Context(), "3|canary-one"); err != nil {
+			t.Errorf("Verify() of an imported key = %v", err)
+		}
+		if got, err = s.Key(t.Context(), ana, want.ID); err != nil || !got.FirstUsedAt.IsZero() || !got.LastUsedAt.Equal(start) {
+			t.Errorf("an imported key that was used: first at %v, last at %v (%v), want not known, and now", got.FirstUsedAt, got.LastUsedAt, err)
 		}
 
 		// Again, and by somebody else: nothing happens twice.
@@ -251,6 +260,46 @@ func TestImportAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What Import cannot know, as its documentation says: a key whose tombstone is
+// gone.
+func TestImportAfterTheTombstone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{AcceptForeign: sanctum})
+	request := []apikey.ImportRequest{{Owner: ana, Name: "ci", Hash: hexHash("secret")}}
+	for what, forget := range map[string]func() error{
+		"a purge": func() error {
+			purged, err := b.memory.Purge(t.Context(), store.Purge{TombstonesBefore: b.clock.now().Add(time.Second)})
+			if purged.Tombstones != 1 {
+				t.Errorf("Purge() = %+v, want one tombstone", purged)
+			}
+			return err
+		},
+		"an erasure": func() error {
+			e := lanyard.NewEvent(t.Context(), b.clock.now(), lanyard.Owner{Tenant: ana.Tenant}, "erased", "")
+			return b.memory.Erase(t.Context(), ana, e)
+		},
+	} {
+		for range 2 {
+			if results, err := b.Import(t.Context(), request); err != nil || results[0].Err != nil && !errors.Is(results[0].Err, lanyard.ErrExists) {
+				t.Fatalf("Import() = %+v, %v, want the key", results, err)
+			}
+		}
+		if err := b.DeleteByToken(t.Context(), "1|secret"); err != nil {
+			t.Fatal(err)
+		}
+		if results, err := b.Import(t.Context(), request); err != nil || !errors.Is(results[0].Err, apikey.ErrDeleted) {
+			t.Errorf("Import() of a deleted key = %+v, %v, want ErrDeleted", results, err)
+		}
+		if err := forget(); err != nil {
+			t.Fatal(err)
+		}
+		if results, err := b.Import(t.Context(), request); err != nil || results[0].Err != nil {
+			t.Errorf("Import() of a deleted key after %s = %+v, %v, want the key, as is documented", what, results, err)
+		}
+		b.wantGood(t, "imported again after "+what, "1|secret")
+	}
 }
 
 // Who is second with the same key finds that of the first, whoever that was.

@@ -35,7 +35,8 @@ type Key struct {
 	ExpiresAt time.Time // zero = never
 
 	// When and from which network it was used; zero = never, "" = not known.
-	// The network is the /24 of an IPv4 address, the /48 of an IPv6 one.
+	// FirstUsedAt is zero beside a LastUsedAt where it is not known: the key was
+	// imported and had been used before. The network is the /24 of an IPv4 address, the /48 of an IPv6 one.
 	FirstUsedAt   time.Time
 	FirstUsedFrom string
 	LastUsedAt    time.Time

@@ -3,6 +3,8 @@ package apikey_test
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -132,17 +134,72 @@ func TestLastUsedBeforeLists(t *testing.T) {
 func TestLastUsedOnlyWhenGood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newTimed(t)
-		key, token := b.create(t, ana, apikey.CreateRequest{ExpiresAt: time.Now().Add(time.Hour)})
+		st := memory.New()
+		b := &bench{memory: st, store: &watched{Store: st}, heard: new(heard)}
+		b.Service = newService(t, b.store, &apikey.Options{
+			Scopes: []string{"read", "write"}, Rate: 1e-6, Burst: 1,
+			Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		})
+		inside := lanyard.Request{IP: "192.0.2.1"}
+		write, err := b.ScopeSet("write")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, expired := b.create(t, ana, apikey.CreateRequest{ExpiresAt: time.Now().Add(time.Hour)})
+		_, outside := b.create(t, ana, apikey.CreateRequest{})
+		_, lacking := b.create(t, ana, apikey.CreateRequest{Scopes: []string{"read"}})
+		deleted, deletedToken := b.create(t, ana, apikey.CreateRequest{})
+		b.delete(t, deleted.ID)
+		barred, barredToken := b.create(t, bob, apikey.CreateRequest{})
+		if err := st.Deactivate(t.Context(), bob, time.Now(), lanyard.NewEvent(t.Context(), time.Now(), bob, "x", "")); err != nil {
+			t.Fatal(err)
+		}
 		<-time.After(2 * time.Hour)
-		b.wantRefused(t, "expired", token)
-		b.wantRefused(t, "mistyped", token+"x")
+		for why, c := range map[string]struct {
+			token string
+			call  apikey.Call
+			want  error
+		}{
+			"expired":                  {expired, apikey.Call{From: inside}, lanyard.ErrUnauthenticated},
+			"mistyped":                 {expired + "x", apikey.Call{From: inside}, lanyard.ErrUnauthenticated},
+			"deleted":                  {deletedToken, apikey.Call{From: inside}, lanyard.ErrUnauthenticated},
+			"of a barred owner":        {barredToken, apikey.Call{From: inside}, lanyard.ErrUnauthenticated},
+			"from elsewhere":           {outside, apikey.Call{From: lanyard.Request{IP: "198.51.100.1"}}, lanyard.ErrUnauthenticated},
+			"without a scope it needs": {lacking, apikey.Call{From: inside, Scopes: write}, lanyard.ErrForbidden},
+		} {
+			if _, err := b.VerifyCall(t.Context(), c.token, c.call); !errors.Is(err, c.want) {
+				t.Errorf("%s: VerifyCall() = %v, want %v", why, err, c.want)
+			}
+		}
 		keys, err := b.Keys(t.Context(), ana)
-		if err != nil || !keys[0].LastUsedAt.IsZero() || keys[0].ID != key.ID {
-			t.Errorf("Keys() = %+v, %v, want a key that was never used", keys, err)
+		if err != nil || len(keys) != 3 {
+			t.Fatalf("Keys() = %+v, %v, want three", keys, err)
+		}
+		for _, k := range keys {
+			if !k.LastUsedAt.IsZero() {
+				t.Errorf("Keys() = %+v, want a key that was never used", k)
+			}
+		}
+		if k, err := b.Key(t.Context(), bob, barred.ID); err != nil || !k.LastUsedAt.IsZero() {
+			t.Errorf("Key() = %+v, %v, want a key that was never used", k, err)
 		}
 		if n := b.store.uses.Load(); n != 0 {
 			t.Errorf("%d calls of the store, want none", n)
+		}
+
+		// Beyond its rate a key was used when it was within.
+		within := time.Now()
+		if _, err := b.VerifyCall(t.Context(), outside, apikey.Call{From: inside}); err != nil {
+			t.Errorf("VerifyCall() = %v, want nil", err)
+		}
+		<-time.After(time.Minute)
+		var limit *apikey.RateLimitError
+		if _, err := b.VerifyCall(t.Context(), outside, apikey.Call{From: inside}); !errors.As(err, &limit) {
+			t.Errorf("VerifyCall() beyond the rate = %v, want a RateLimitError", err)
+		}
+		keys, err = b.Keys(t.Context(), ana)
+		if i := slices.IndexFunc(keys, func(k apikey.Key) bool { return !k.LastUsedAt.IsZero() }); err != nil || i < 0 || !keys[i].LastUsedAt.Equal(within) {
+			t.Errorf("Keys() = %+v, %v, want one that was used at %v", keys, err, within)
 		}
 	})
 }

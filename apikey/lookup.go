@@ -81,13 +81,17 @@ func (s *Service) read(ctx context.Context, t presented) (_ *verdict, err error)
 	s.measured.reads.Add(ctx, 1)
 	asked := s.watch.next()
 	row, err := s.store.APIKeyByHash(ctx, t.hash[:])
+	switch {
+	case err == nil:
+		err = s.believe(ctx, t.hash[:], t.id, row.Key)
+	case errors.Is(err, store.ErrDamaged):
+		s.alarm(ctx, t.id)
+		err = errForged
+	}
 	if err != nil {
-		if errors.Is(err, lanyard.ErrNotFound) {
+		if errors.Is(err, lanyard.ErrNotFound) || errors.Is(err, errForged) {
 			s.uses.leave(s.verdicts.forget(t.place, &t.hash, asked))
 		}
-		return nil, err
-	}
-	if err := s.believe(ctx, t.hash[:], t.id, row.Key); err != nil {
 		return nil, err
 	}
 	v, left := s.verdicts.put(s.newVerdict(t, row, asked))

@@ -67,7 +67,9 @@ type Options struct {
 	MaxCached int
 
 	// Rate is how often a second one key may be used in this process, averaged;
-	// more is a *[RateLimitError]. Defaults to no limit.
+	// more is a *[RateLimitError]. It is kept with the verdict: where more than
+	// MaxCached keys are in use, one that is forgotten has its Burst again.
+	// Defaults to no limit.
 	Rate float64
 
 	// Burst is how often it may be used at once. Defaults to Rate, at least 1.

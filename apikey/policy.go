@@ -6,10 +6,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
@@ -73,27 +70,6 @@ func network(address string) string {
 	}
 	return n.String()
 }
-
-// spend takes one call from what the key may make.
-func (s *Service) spend(v *verdict) error {
-	if s.rate <= 0 {
-		return nil
-	}
-	now := time.Now() // of its monotonic part
-	l := v.state.rate.Load()
-	if l == nil {
-		v.state.rate.CompareAndSwap(nil, rate.NewLimiter(rate.Limit(s.rate), s.burst))
-		l = v.state.rate.Load()
-	}
-	if l.AllowN(now, 1) {
-		return nil
-	}
-	missing := 1 - l.TokensAt(now)
-	return &RateLimitError{RetryAfter: time.Duration(missing / s.rate * float64(time.Second))}
-}
-
-// limiter is made when a key is used first, where there is a limit.
-type limiter = atomic.Pointer[rate.Limiter]
 
 // current is what a key may do of what its owner may do now. The hook is the
 // host's: one that panics is one that cannot tell.

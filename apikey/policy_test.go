@@ -255,6 +255,52 @@ func TestRate(t *testing.T) {
 	})
 }
 
+// The longest and the shortest rate.
+func TestOddRates(t *testing.T) {
+	t.Parallel()
+	for _, o := range []apikey.Options{{Rate: 1e-300}, {Rate: 1e-12, Burst: 1 << 40}, {Rate: 1e12, Burst: 1}, {Rate: 0.5}} {
+		o.MaxStale = time.Hour
+		b := newBench(t, &o)
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, fmt.Sprintf("the first call at a rate of %g", o.Rate), token)
+		_, err := b.Verify(t.Context(), token)
+		var limit *apikey.RateLimitError
+		if limited := o.Rate < 1 && o.Burst < 2; limited != errors.As(err, &limit) || limited && limit.RetryAfter <= 0 {
+			t.Errorf("the second call at a rate of %g = %v, want a limit: %t", o.Rate, err, limited)
+		}
+	}
+}
+
+// Who has spent his rate gets none back by having this process look at other
+// tokens, in whatever number: unknown ones, those of deleted and of expired keys.
+func TestRateOutlivesAFlood(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{MaxStale: time.Hour, MaxCached: 32, Rate: 0.001, Burst: 2, Limit: -1})
+	_, spent := b.create(t, ana, apikey.CreateRequest{})
+	var flood []string
+	for i := range 200 {
+		key, deleted := b.create(t, bob, apikey.CreateRequest{})
+		if err := b.Delete(t.Context(), bob, key.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		_, expired := b.create(t, bob, apikey.CreateRequest{ExpiresAt: start.Add(time.Second)})
+		flood = append(flood, deleted, expired, resum(fmt.Sprintf("lyd_%010d%030d", i, i)))
+	}
+	b.clock.advance(time.Minute)
+	for range 2 {
+		b.wantGood(t, "within its rate", spent)
+	}
+	for range 3 {
+		for _, token := range flood {
+			b.wantRefused(t, "a token of the flood", token)
+		}
+		var limit *apikey.RateLimitError
+		if _, err := b.Verify(t.Context(), spent); !errors.As(err, &limit) {
+			t.Fatalf("Verify() of a key that has spent its rate, after a flood = %v, want a RateLimitError", err)
+		}
+	}
+}
+
 // An old key in its grace still works, and its owner hears that something goes
 // on using it.
 func TestUsedAfterRotate(t *testing.T) {

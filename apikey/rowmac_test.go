@@ -39,7 +39,7 @@ const alarm = "api key row failed its integrity check"
 func TestChangedRowsAreRefused(t *testing.T) {
 	t.Parallel()
 	b, _, log := newSigned(t)
-	key, token := b.create(t, ana, apikey.CreateRequest{Scopes: []string{"read"}, ExpiresAt: start.Add(time.Hour)})
+	key, token := b.create(t, ana, apikey.CreateRequest{Scopes: []string{"read"}, ExpiresAt: start.AddDate(1, 0, 0)})
 	_, other := b.create(t, bob, apikey.CreateRequest{Scopes: []string{"read"}, ExpiresAt: start.Add(time.Hour)})
 	var bobs store.APIKey
 	b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
@@ -69,6 +69,7 @@ func TestChangedRowsAreRefused(t *testing.T) {
 		"id":            func(k *store.APIKey) { k.ID = bobs.ID },
 		"hash":          func(k *store.APIKey) { k.Hash = bobs.Hash },
 	} {
+		b.clock.advance(time.Hour) // an alarm is raised once in each
 		log.Reset()
 		b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
 			change(&row.Key)
@@ -344,6 +345,7 @@ func TestChangedRowsOfRotatedKeysAreRefused(t *testing.T) {
 		"a longer life": func(k *store.APIKey) { k.LifeEndsAt = k.LifeEndsAt.Add(time.Microsecond) },
 		"no end":        func(k *store.APIKey) { k.LifeEndsAt = time.Time{} },
 	} {
+		b.clock.advance(time.Hour) // an alarm is raised once in each
 		log.Reset()
 		b.store.onLookup = func(row store.KeyLookup, err error) (store.KeyLookup, error) {
 			change(&row.Key)

@@ -40,8 +40,7 @@ type Service struct {
 
 	maxLife, defaultLife time.Duration
 
-	rate     float64 // calls a second; 0 = no limit
-	burst    int
+	rate     callRate
 	networks []netip.Prefix
 	rights   func(context.Context, lanyard.Owner) ([]string, error)
 	foreign  func(token string) (hashed string, ok bool) // nil = none
@@ -83,7 +82,7 @@ func NewService(st Store, o *Options) (*Service, error) {
 		prefix: opt.Prefix, accepts: slices.Concat([]string{opt.Prefix}, opt.OldPrefixes),
 		scopes: opt.Scopes, offered: newOfferedScopes(opt.Scopes), limit: opt.Limit,
 		maxLife: opt.MaxLife, defaultLife: opt.DefaultLife,
-		rate: opt.Rate, burst: opt.Burst, networks: opt.Networks, rights: opt.Rights, foreign: opt.AcceptForeign,
+		rate: newCallRate(opt.Rate, opt.Burst), networks: opt.Networks, rights: opt.Rights, foreign: opt.AcceptForeign,
 		onEvent: opt.OnEvent, clock: opt.Now, logger: opt.Logger,
 		spans: telemetry.NewSpans(opt.TracerProvider, scope),
 		watch: newStopwatch(), verdicts: newVerdicts(opt.MaxCached),

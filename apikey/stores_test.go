@@ -62,8 +62,60 @@ func forStores(t *testing.T, test func(t *testing.T, open func() store.Store)) {
 	})
 }
 
+// forDatabases runs test over every store that is there and whose tables others
+// can write: exec is one who does.
+func forDatabases(t *testing.T, test func(t *testing.T, st store.Store, exec func(statement string))) {
+	t.Helper()
+	run := func(t *testing.T, st store.Store, driver, database string) {
+		t.Cleanup(func() { _ = st.Close() })
+		db, err := sql.Open(driver, database)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		test(t, st, func(statement string) {
+			t.Helper()
+			res, err := db.ExecContext(t.Context(), statement)
+			if err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+			if n, err := res.RowsAffected(); n != 1 || err != nil {
+				t.Fatalf("%s changed %d rows (%v), want one", statement, n, err)
+			}
+		})
+	}
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "lanyard.db")
+		st, err := sqlite.Open(t.Context(), path, nil)
+		if err == nil {
+			err = st.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, st, "sqlite", path+"?_pragma=busy_timeout(10000)")
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		server := os.Getenv("LANYARD_TEST_POSTGRES")
+		if server == "" {
+			t.Skip("needs PostgreSQL: run it under `scripts/postgres run`")
+		}
+		database := newSchema(t, server)
+		st, err := postgres.Open(t.Context(), database, nil)
+		if err == nil {
+			err = st.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, st, "pgx", database)
+	})
+}
+
 // newSchema returns the URL of a schema of its own.
-func newSchema(t *testing.T, server string) string {
+func newSchema(t testing.TB, server string) string {
 	t.Helper()
 	u, err := url.Parse(server)
 	if err != nil {

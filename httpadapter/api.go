@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,12 @@ type answer struct {
 	body    any
 	version int64 // of the one record in the body; makes the ETag
 	header  map[string]string
+
+	// settled says that no answer with this version looks different, so that
+	// If-None-Match can spare a GET the body. A profile's is; a key and a
+	// connection tell of their last use and of time that passed, and their
+	// version does not move with it.
+	settled bool
 }
 
 // serveAPI answers everything under api/. The order of its checks is the order
@@ -32,13 +39,13 @@ type answer struct {
 func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	route, id, p := match(h.routes, r.Method, r.URL.EscapedPath())
 	if p != nil {
-		writeProblem(w, r, *p)
+		h.refuse(w, r, *p)
 		return
 	}
 	c := &call{id: id}
 	var err error
 	if c.r, c.caller, p = h.admit(r, route); p != nil {
-		writeProblem(w, r, *p)
+		h.refuse(w, c.r, *p)
 		return
 	}
 	var a answer
@@ -46,11 +53,11 @@ func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 		a, err = route.serve(h, c)
 	}
 	if err != nil {
-		writeProblem(w, r, h.fail(c.r.Context(), err))
+		h.refuse(w, c.r, h.fail(c.r.Context(), err))
 		return
 	}
 	if err := writeAnswer(w, r, a); err != nil {
-		writeProblem(w, r, h.fail(r.Context(), err))
+		h.refuse(w, c.r, h.fail(r.Context(), err))
 	}
 }
 
@@ -92,6 +99,12 @@ func writeAnswer(w http.ResponseWriter, r *http.Request, a answer) error {
 	if a.version != 0 {
 		header.Set("ETag", etag(a.version))
 	}
+	if a.settled && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		if same, _ := names(r.Header.Values("If-None-Match"), etag(a.version), true); same {
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+	}
 	if a.body == nil {
 		w.WriteHeader(a.status)
 		return nil
@@ -129,47 +142,75 @@ func list[T, R any](records []R, view func(R) T) items[T] {
 // etag is the strong validator of a version (RFC 9110 section 8.8.3).
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// precondition evaluates If-Match (RFC 9110 section 13.1.1). Without the
-// header it returns 0, which stands for any version. With it, it asks for the
-// record's current version and returns that when the header names it, so that
-// the change is made to that version and no other; else a 412.
+// precondition evaluates If-Match and If-None-Match (RFC 9110 section 13.1).
+// Without either it returns 0, which stands for any version. With one, it asks
+// for the record's current version and returns that when it meets the
+// condition, so that the change is made to that version and no other; else a
+// 412.
 func precondition(c *call, current func() (int64, error)) (int64, error) {
-	values := c.r.Header.Values("If-Match")
-	if len(values) == 0 {
+	if !conditional(c.r) {
 		return 0, nil
 	}
 	version, err := current()
 	if err != nil {
 		return 0, err
 	}
-	header := strings.Join(values, ",")
-	if strings.TrimSpace(header) == "*" {
-		return version, nil
-	}
-	tags, ok := entityTags(header)
-	if !ok {
-		return 0, errProblem{problem{Code: codeMalformed, Detail: "If-Match is neither * nor a list of entity tags"}}
-	}
-	for _, tag := range tags {
-		if tag == etag(version) {
-			return version, nil
+	if values := c.r.Header.Values("If-Match"); len(values) > 0 {
+		named, ok := names(values, etag(version), false)
+		switch {
+		case !ok:
+			return 0, malformed("If-Match is neither * nor a list of entity tags")
+		case !named:
+			return 0, errStale
 		}
 	}
-	return 0, errStale
+	named, ok := names(c.r.Header.Values("If-None-Match"), etag(version), true)
+	switch {
+	case !ok:
+		return 0, malformed("If-None-Match is neither * nor a list of entity tags")
+	case named:
+		return 0, errSame
+	}
+	return version, nil
 }
 
-var errStale = errProblem{problem{Code: codeStale}}
+var (
+	errStale = errProblem{problem{Code: codeStale}}
+	errSame  = errProblem{problem{Code: codeStale, Detail: "If-None-Match names the current version"}}
+)
+
+// conditional reports whether a request says which version it is for.
+func conditional(r *http.Request) bool {
+	return len(r.Header.Values("If-Match")) > 0 || len(r.Header.Values("If-None-Match")) > 0
+}
+
+// names reports whether the values of a header, * or a list of entity tags,
+// name one; ok is false where they are neither. No values name none. Only a
+// weak comparison takes a weak tag for the strong one.
+func names(values []string, tag string, weakly bool) (named, ok bool) {
+	if len(values) == 0 {
+		return false, true
+	}
+	header := strings.Join(values, ",")
+	if strings.TrimSpace(header) == "*" {
+		return true, true
+	}
+	tags, ok := entityTags(header)
+	return slices.ContainsFunc(tags, func(t string) bool {
+		return t == tag || weakly && t == "W/"+tag
+	}), ok
+}
 
 // stale turns a lost compare-and-swap into 412 where the caller asked for one.
 func stale(c *call, err error) error {
-	if problemOf(err).Code == codeConflict && len(c.r.Header.Values("If-Match")) > 0 {
+	if problemOf(err).Code == codeConflict && conditional(c.r) {
 		return errStale
 	}
 	return err
 }
 
-// entityTags splits a list of entity tags. Weak ones keep their W/ and so
-// never equal one of ours: If-Match compares strongly.
+// entityTags splits a list of entity tags. Weak ones keep their W/, and so
+// never equal one of ours.
 func entityTags(header string) (tags []string, ok bool) {
 	rest := header
 	for {

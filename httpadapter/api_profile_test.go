@@ -143,7 +143,7 @@ func TestMeta(t *testing.T) {
 	w := newAPIWorld(t, apiOptions{config: func(_ *apiWorld, c *httpadapter.Config) {
 		c.Docs = []httpadapter.Link{{Title: "First steps", URL: "/docs"}}
 	}})
-	want := `{"languages":["en"],"limits":{"body_bytes":65536,"api_keys":50,"provider_tokens":100},` +
+	want := `{"languages":["en","pt-BR"],"limits":{"body_bytes":65536,"api_keys":50,"provider_tokens":100},` +
 		`"features":{"api_keys":true,"provider_tokens":true},"scopes":["read","write"],"docs":[{"title":"First steps","url":"/docs"}]}`
 	if got := w.call(session(ana), "GET", "/meta", "").is(200); string(got.body) != want {
 		t.Errorf("GET /meta = %s, want %s", got.body, want)
@@ -155,7 +155,7 @@ func TestMeta(t *testing.T) {
 func TestProfileAlone(t *testing.T) {
 	t.Parallel()
 	w := newAPIWorld(t, apiOptions{config: func(_ *apiWorld, c *httpadapter.Config) { c.APIKeys, c.ProviderTokens = nil, nil }})
-	want := `{"languages":["en"],"limits":{"body_bytes":65536},"features":{"api_keys":false,"provider_tokens":false},"scopes":[],"docs":[]}`
+	want := `{"languages":["en","pt-BR"],"limits":{"body_bytes":65536},"features":{"api_keys":false,"provider_tokens":false},"scopes":[],"docs":[]}`
 	if got := w.call(session(ana), "GET", "/meta", "").is(200); string(got.body) != want {
 		t.Errorf("GET /meta = %s, want %s", got.body, want)
 	}

@@ -87,6 +87,71 @@ func TestIfMatch(t *testing.T) {
 	})
 }
 
+// If-None-Match spares a reader what he has, and keeps a change from a version
+// that it rules out. Other than If-Match it compares weakly.
+func TestIfNoneMatch(t *testing.T) {
+	t.Parallel()
+	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {
+		w := newAPIWorld(t, apiOptions{store: open, keys: func(o *apikey.Options) { o.Limit = -1 }})
+		for _, c := range []struct {
+			name          string
+			header        func(now string) []string
+			read, changed int
+		}{
+			{"current", func(now string) []string { return []string{now} }, 304, 412},
+			{"weak", func(now string) []string { return []string{"W/" + now} }, 304, 412},
+			{"star", func(string) []string { return []string{"*"} }, 304, 412},
+			{"a list with it", func(now string) []string { return []string{`"99", W/` + now} }, 304, 412},
+			{"two headers", func(now string) []string { return []string{`"99"`, now} }, 304, 412},
+			{"another", func(string) []string { return []string{`"99"`} }, 200, 0},
+			{"weak of another", func(string) []string { return []string{`W/"99"`} }, 200, 0},
+			{"junk", func(now string) []string { return []string{now + "x"} }, 200, 400},
+			{"bare number", func(string) []string { return []string{"1"} }, 200, 400},
+			{"empty", func(string) []string { return []string{""} }, 200, 400},
+		} {
+			now := w.current("/profile")
+			for _, method := range []string{"GET", "HEAD"} {
+				var headers []string
+				for _, value := range c.header(now) {
+					headers = append(headers, "If-None-Match", value)
+				}
+				a := w.call(session(ana), method, "/profile", "", headers...).is(c.read)
+				if a.header.Get("ETag") != now || (a.status == 304 && a.header.Get("Content-Type") != "") {
+					t.Errorf("%s: %s /profile = %d with ETag %q and Content-Type %q, want %s", c.name, method, a.status, a.header.Get("ETag"), a.header.Get("Content-Type"), now)
+				}
+			}
+			for _, r := range versioned(w) {
+				now := w.current(r.path)
+				var headers []string
+				for _, value := range c.header(now) {
+					headers = append(headers, "If-None-Match", value)
+				}
+				before := w.dump()
+				a := w.call(session(ana), r.method, r.path, r.body, headers...)
+				if c.changed == 0 {
+					if a.status >= 300 {
+						t.Errorf("If-None-Match %s: %s of a %s = %d %s, want success", c.name, r.method, r.name, a.status, a.body)
+					}
+					continue
+				}
+				a.refused(c.changed, map[int]string{400: "malformed-request", 412: "stale"}[c.changed])
+				w.unchanged(before, fmt.Sprintf("If-None-Match %s: %s of a %s", c.name, r.method, r.name))
+			}
+		}
+		// What was used since it was read looks different and has the same
+		// version, so it is always told.
+		id, secret := w.newKey(ana)
+		w.call(withKey(secret), "GET", "/whoami", "").is(200)
+		if a := w.call(session(ana), "GET", "/api-keys/"+id, "", "If-None-Match", `"1"`).is(200); a.text("last_used_at") == "" {
+			t.Errorf("GET of a key that was used = %s, want last_used_at", a.body)
+		}
+		// Both conditions hold or nothing is done.
+		w.call(session(ana), "PATCH", "/api-keys/"+id, `{"name":"x"}`, "If-Match", `"1"`, "If-None-Match", `"1"`).refused(412, "stale")
+		w.call(session(ana), "PATCH", "/api-keys/"+id, `{"name":"x"}`, "If-Match", `"2"`, "If-None-Match", `"2"`).refused(412, "stale")
+		w.call(session(ana), "PATCH", "/api-keys/"+id, `{"name":"x"}`, "If-Match", `"1"`, "If-None-Match", `"2"`).is(200)
+	})
+}
+
 // An unknown record is 404, whatever the header says; a header that cannot be
 // read is so only for what is there.
 func TestIfMatchOfAnUnknownRecord(t *testing.T) {

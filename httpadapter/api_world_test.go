@@ -313,7 +313,7 @@ func (a apiAnswer) check(method string) {
 	if id == "" {
 		a.t.Errorf("%s: no X-Request-Id", a.what)
 	}
-	if method == http.MethodHead || a.status == http.StatusNoContent {
+	if method == http.MethodHead || a.status == http.StatusNoContent || a.status == http.StatusNotModified {
 		if len(a.body) > 0 {
 			a.t.Errorf("%s: %d has a body of %d bytes, want none", a.what, a.status, len(a.body))
 		}

@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"html/template"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"time"
@@ -63,8 +64,21 @@ type Config struct {
 	Layout func(http.ResponseWriter, *http.Request, Page)
 
 	// Product is the host's name in titles and texts. Defaults to "this
-	// application".
+	// application", in the language of the page.
 	Product string
+
+	// Language chooses the language of a request, as "pt-BR" (BCP 47). It is
+	// asked first; then come the locale of the principal, as soon as it is known
+	// who asks, and Accept-Language. "", or a language that there is not, leaves
+	// the choice to them. Defaults to leaving it.
+	Language func(*http.Request) string
+
+	// Texts replaces words of the page and adds languages: in its root a file
+	// <language>.json, as [Texts] has them, with as many of the texts as are to
+	// be other. What a new language lacks is said in English, and logged. New
+	// refuses a text that there is not, and one with other places to fill in
+	// than the English one. Defaults to ours, which are en and pt-BR.
+	Texts fs.FS
 
 	// Docs are links shown on the Docs tab and in /meta.
 	Docs []Link
@@ -89,6 +103,8 @@ type Link struct {
 type Page struct {
 	Status int
 	Title  string
+	Lang   string // of the body, as "pt-BR"
+	Dir    string // "ltr" or "rtl"
 	Head   template.HTML
 	Body   template.HTML
 }

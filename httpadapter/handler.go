@@ -27,6 +27,7 @@ type Handler struct {
 	config     Config
 	routes     []route
 	page       *page
+	languages  *languages
 	spec       []byte // openapi.json
 	crossSite  *http.CrossOriginProtection
 	keysMayUse map[string]bool // "GET /profile"
@@ -49,9 +50,6 @@ func New(c Config) (*Handler, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.Product == "" {
-		c.Product = "this application"
-	}
 	if err := checkURLs(c); err != nil {
 		return nil, err
 	}
@@ -61,6 +59,10 @@ func New(c Config) (*Handler, error) {
 			return nil, fmt.Errorf("httpadapter: Config.TrustedOrigins: %w", err)
 		}
 	}
+	var err error
+	if h.languages, err = newLanguages(c); err != nil {
+		return nil, fmt.Errorf("httpadapter: %w", err)
+	}
 	h.routes = h.apiRoutes()
 	for _, name := range c.KeyRoutes {
 		if !slices.ContainsFunc(h.routes, func(r route) bool { return r.name() == name }) {
@@ -68,7 +70,6 @@ func New(c Config) (*Handler, error) {
 		}
 		h.keysMayUse[name] = true
 	}
-	var err error
 	if h.spec, err = openAPI(); err != nil {
 		return nil, fmt.Errorf("httpadapter: openapi: %w", err)
 	}
@@ -168,7 +169,7 @@ func (h *Handler) panicked(w http.ResponseWriter, r *http.Request, fault any, ap
 		slog.String("type", fmt.Sprintf("%T", fault)),
 		slog.String("stack", string(debug.Stack())))
 	if api {
-		writeProblem(w, r, problem{Code: codeInternal})
+		writeProblem(w, r, problem{Code: codeInternal}) // asks no hook of the host
 		return
 	}
 	// The host's layout may be what panicked.

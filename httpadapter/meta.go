@@ -66,7 +66,7 @@ func (h *Handler) showMeta(*call) (answer, error) {
 		Scopes    []string `json:"scopes"`
 		Docs      []link   `json:"docs"`
 	}
-	m := response{Languages: []string{"en"}, Limits: limits{BodyBytes: maxBody}, Scopes: []string{}, Docs: []link{}}
+	m := response{Languages: h.languages.names(), Limits: limits{BodyBytes: maxBody}, Scopes: []string{}, Docs: []link{}}
 	if keys := h.config.APIKeys; keys != nil {
 		m.Features.APIKeys = true
 		m.Limits.APIKeys = max(0, keys.Limit())

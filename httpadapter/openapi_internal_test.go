@@ -3,6 +3,7 @@ package httpadapter
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +89,35 @@ func TestOpenAPIHasTheRoutesOfTheRouter(t *testing.T) {
 	slices.Sort(paths)
 	if !slices.Equal(routes, paths) {
 		t.Errorf("the router has\n%s\nand openapi.yaml has\n%s", strings.Join(routes, "\n"), strings.Join(paths, "\n"))
+	}
+}
+
+// The page of the reference lists the operations in the document's words.
+func TestReferenceListsTheOperations(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/reference/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for path, operations := range readDocument(t).Paths {
+		for method, raw := range operations {
+			var operation struct{ OperationID string }
+			if method == "parameters" || json.Unmarshal(raw, &operation) != nil {
+				continue
+			}
+			want = append(want, fmt.Sprintf("| `%s %s` | `%s` |", strings.ToUpper(method), path, operation.OperationID))
+		}
+	}
+	for line := range strings.Lines(string(text)) {
+		if cells := strings.SplitAfterN(line, "|", 4); len(cells) == 4 && strings.HasPrefix(cells[2], " `") {
+			got = append(got, cells[0]+cells[1]+cells[2])
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/reference/http.md lists\n%s\nand openapi.yaml has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"bytes"
+	"embed"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -9,15 +10,19 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"golang.org/x/text/language"
 )
 
+// templateFiles are the page's templates. They hold no words; see textFiles.
+//
+//go:embed templates/*.html
+var templateFiles embed.FS
+
 // page serves everything below the mount that is not the API: html/template
-// and plain forms that work without script.
+// and plain forms that work without script. There is one a language.
 type page struct {
 	h         *Handler
 	text      *texts
+	others    []*page // in each language, by the index of languages.all
 	assets    map[string]asset
 	reference []operation
 	templates map[string]*template.Template
@@ -43,21 +48,16 @@ type pageCall struct {
 	form   url.Values // of a POST
 	base   string     // the way up to the mount: "./", "../"
 	tab    string
+	text   *texts
 }
 
 func newPage(h *Handler) (*page, error) {
-	p := &page{h: h, templates: map[string]*template.Template{}}
+	p := &page{h: h}
 	var err error
-	if p.text, err = loadTexts(language.English); err != nil {
-		return nil, err
-	}
 	if p.reference, err = loadReference(openAPISource, h.routes, h.config.KeyRoutes); err != nil {
 		return nil, err
 	}
 	if p.assets, err = loadAssets(); err != nil {
-		return nil, err
-	}
-	if err := p.parseTemplates(); err != nil {
 		return nil, err
 	}
 	p.routes = append(p.routes,
@@ -88,8 +88,25 @@ func newPage(h *Handler) (*page, error) {
 		pageRoute{path: "docs", tab: "docs", show: (*page).showDocs},
 		pageRoute{path: "docs/api/{id}", tab: "docs", show: (*page).showOperation},
 	)
-	return p, nil
+	return p.translated()
 }
+
+// translated makes the page in each language and returns the one in English.
+func (p *page) translated() (*page, error) {
+	others := make([]*page, len(p.h.languages.all))
+	for i, t := range p.h.languages.all {
+		other := *p
+		other.text, other.others, other.templates = t, others, map[string]*template.Template{}
+		if err := other.parseTemplates(); err != nil {
+			return nil, err
+		}
+		others[i] = &other
+	}
+	return others[0], nil
+}
+
+// in returns the page in the language of a request.
+func (p *page) in(r *http.Request) *page { return p.others[p.h.languages.index(r)] }
 
 // parseTemplates makes one set a page: the layout, what pages share, and the
 // page's own content.
@@ -149,6 +166,8 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, q.r, q.caller, *refused)
 		return
 	}
+	p = p.in(q.r)
+	q.text = p.text
 	serve := route.show
 	if r.Method == http.MethodPost {
 		serve = route.post
@@ -257,8 +276,9 @@ func (p *page) render(q *pageCall, name string, v view) error {
 	v.Head, v.Body = template.HTML(head.String()), template.HTML(body.String()) //nolint:gosec // see above
 	header := q.w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
+	p.text.speak(header)
 	if layout := p.h.config.Layout; layout != nil {
-		layout(q.w, q.r, Page{Status: v.Status, Title: v.Title, Head: v.Head, Body: v.Body})
+		layout(q.w, q.r, Page{Status: v.Status, Title: v.Title, Lang: v.Lang, Dir: v.Dir, Head: v.Head, Body: v.Body})
 		return nil
 	}
 	var document bytes.Buffer
@@ -284,7 +304,8 @@ func (p *page) problem(w http.ResponseWriter, r *http.Request, who caller, refus
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
-	q := &pageCall{w: w, r: r, caller: who, base: baseOf(strings.TrimPrefix(r.URL.EscapedPath(), "/"))}
+	p = p.in(r)
+	q := &pageCall{w: w, r: r, caller: who, text: p.text, base: baseOf(strings.TrimPrefix(r.URL.EscapedPath(), "/"))}
 	id := "problem." + refused.Code
 	if !p.text.has(id) {
 		id = fmt.Sprintf("problem.%d", refused.status())

@@ -26,8 +26,15 @@ func checkDocument(t *testing.T, w *pageWorld, d *document) {
 	if n := len(d.all("main")); n != 1 {
 		fail("%d main", n)
 	}
-	if attr(d.all("html")[0], "lang") != "en" {
-		fail("no language")
+	document := d.all("html")[0]
+	if lang := attr(document, "lang"); lang == "" || lang != d.header.Get("Content-Language") {
+		fail("the language is %q and Content-Language %q", lang, d.header.Get("Content-Language"))
+	}
+	if dir := attr(document, "dir"); dir != "ltr" && dir != "rtl" {
+		fail("the direction is %q", dir)
+	}
+	if d.header.Get("Vary") != "Accept-Language" {
+		fail("Vary is %q", d.header.Get("Vary"))
 	}
 	checkIDs(d, fail)
 	for _, secret := range []string{pageSecret, pageNewSecret, pageBadSecret} {
@@ -155,7 +162,7 @@ func checkControl(d *document, n *html.Node, fail failer) {
 		return
 	}
 	if attr(n, "type") == "hidden" {
-		if attr(n, "autocomplete") != "off" {
+		if form := formAround(n); form == nil || attr(form, "autocomplete") != "off" {
 			fail("the hidden input %q is restored by browsers", attr(n, "name"))
 		}
 		return
@@ -192,4 +199,14 @@ func checkControl(d *document, n *html.Node, fail failer) {
 			fail("a secret input that browsers fill")
 		}
 	}
+}
+
+// formAround is the form that n is in.
+func formAround(n *html.Node) *html.Node {
+	for ; n != nil; n = n.Parent {
+		if n.Data == "form" {
+			return n
+		}
+	}
+	return nil
 }

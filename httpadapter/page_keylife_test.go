@@ -42,7 +42,7 @@ func TestPageLivesFollowThePolicy(t *testing.T) {
 		"odd":        {0, 45 * day, "30 days until 23 Dec 2026, 45 days until 7 Jan 2027!, 60 days until 22 Jan 2027, 90 days until 21 Feb 2027, 1 year until 23 Nov 2027; last "},
 		"maximum":    {60 * day, 0, "30 days until 23 Dec 2026, 60 days until 22 Jan 2027!; last 2027-01-22"},
 		"both":       {90 * day, 7 * day, "7 days until 30 Nov 2026!, 30 days until 23 Dec 2026, 60 days until 22 Jan 2027, 90 days until 21 Feb 2027; last 2027-02-21"},
-		"long":       {1000 * day, 0, "30 days until 23 Dec 2026, 60 days until 22 Jan 2027, 90 days until 21 Feb 2027, 1 year until 23 Nov 2027, 1000 days until 19 Aug 2029!; last 2029-08-19"},
+		"long":       {1000 * day, 0, "30 days until 23 Dec 2026, 60 days until 22 Jan 2027, 90 days until 21 Feb 2027, 1 year until 23 Nov 2027, 1,000 days until 19 Aug 2029!; last 2029-08-19"},
 		"hours":      {12 * time.Hour, 0, "12 hours until 24 Nov 2026, 00:00 UTC!; last 2026-11-24"},
 		"a day more": {36 * time.Hour, time.Hour, "1 hour until 23 Nov 2026, 13:00 UTC!; last 2026-11-25"},
 		"minutes":    {day, 20 * time.Minute, "20 minutes until 23 Nov 2026, 12:20 UTC!; last 2026-11-24"},

@@ -297,8 +297,11 @@ func TestPageInLayout(t *testing.T) {
 				t.Errorf("GET %s has %d <%s>, want %d", path, n, name, want)
 			}
 		}
-		if !strings.Contains(string(got.Head), "assets/lanyard.css?v=") || !strings.Contains(string(got.Body), `<div class="ly-root" lang="en">`) {
+		if !strings.Contains(string(got.Head), "assets/lanyard.css?v=") || !strings.Contains(string(got.Body), `<div class="ly-root" lang="en" dir="ltr">`) {
 			t.Errorf("GET %s: head %q", path, got.Head)
+		}
+		if got.Lang != "en" || got.Dir != "ltr" {
+			t.Errorf("GET %s: the host is told of the language %q, %q", path, got.Lang, got.Dir)
 		}
 		if got.Title == "" {
 			t.Errorf("GET %s has no title", path)

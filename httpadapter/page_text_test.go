@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/httpadapter"
 	"github.com/aichub/lanyard/profile"
 	"github.com/aichub/lanyard/providertoken"
 	"github.com/aichub/lanyard/providertoken/catalog"
@@ -35,6 +37,8 @@ func computedTexts() map[string][]string {
 		"activity.via.":    {string(lanyard.ViaSession), string(lanyard.ViaAPIKey), string(lanyard.ViaSystem)},
 		"activity.action.": actions(),
 		"problem.":         problems(),
+		"api.":             append(slices.DeleteFunc(slices.Sorted(maps.Keys(httpadapter.ProblemTitles())), ofProxy), "verdict"),
+		"date.month.":      {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
 	}
 }
 
@@ -64,6 +68,11 @@ func actions() []string {
 	}
 }
 
+// ofProxy are the problems of a Proxy alone. It answers agents, in English.
+func ofProxy(code string) bool {
+	return slices.Contains([]string{"needs-attention", "not-offered", "platform-unreachable", "platform-unreadable"}, code)
+}
+
 func problems() (ids []string) {
 	for _, id := range []string{"400", "401", "403", "404", "405", "409", "413", "415", "429", "500", "503", "cross-site-request", "owner-deactivated", "reauthentication-required", "key-not-allowed"} {
 		ids = append(ids, id, id+".text")
@@ -89,7 +98,7 @@ func TestPageTexts(t *testing.T) {
 	for _, id := range stringsOfGo(t) {
 		if _, ok := texts[id]; ok {
 			asked[id] = true
-		} else if regexp.MustCompile(`^(profile|keys|key_new|key_rename|key_rotate|key_delete|reveal|replayed|rotated|span|tokens|token_form|token_delete|error|problem|layout|activity|docs|form)\.[a-z_]+$`).MatchString(id) &&
+		} else if regexp.MustCompile(`^(profile|keys|key_new|key_rename|key_rotate|key_delete|reveal|replayed|rotated|span|tokens|token_form|token_delete|error|problem|layout|activity|docs|form|date)\.[a-z_]+$`).MatchString(id) &&
 			!slices.Contains(actions(), id) {
 			t.Errorf("the code says %q, which is not in en.json", id)
 		}
@@ -108,6 +117,65 @@ func TestPageTexts(t *testing.T) {
 		}
 		if text, ok := texts[id].(string); ok && (text == "" || strings.TrimSpace(text) != text) {
 			t.Errorf("en.json: %q is %q", id, text)
+		}
+	}
+}
+
+// Each language that ships says everything, fills in the same, and says it in
+// its own words.
+func TestLanguagesSayTheSame(t *testing.T) {
+	t.Parallel()
+	english := shippedTexts(t, "en")
+	languages, err := fs.Glob(httpadapter.Texts(), "*.json")
+	pageOK(t, err)
+	if !slices.Equal(languages, []string{"en.json", "pt-BR.json"}) {
+		t.Errorf("Texts() has %q", languages)
+	}
+	for _, name := range languages[1:] {
+		tag := strings.TrimSuffix(name, ".json")
+		other := shippedTexts(t, tag)
+		if got, want := slices.Sorted(maps.Keys(other)), slices.Sorted(maps.Keys(english)); !slices.Equal(got, want) {
+			t.Errorf("%s has the texts %q, want %q", tag, got, want)
+		}
+		if err := httpadapter.CheckTexts(tag); err != nil {
+			t.Errorf("%s: %v", tag, err)
+		}
+		for id, text := range english {
+			if other[id] == text && strings.Trim(regexp.MustCompile(`\{\{[^}]*\}\}`).ReplaceAllString(text, ""), "· ,") != "" {
+				t.Errorf("%s: %q is still in English: %q", tag, id, text)
+			}
+		}
+	}
+}
+
+// shippedTexts are the texts of a language by id. Of a count it is the form
+// "other".
+func shippedTexts(t *testing.T, tag string) map[string]string {
+	t.Helper()
+	raw, err := fs.ReadFile(httpadapter.Texts(), tag+".json")
+	pageOK(t, err)
+	var values map[string]any
+	pageOK(t, json.Unmarshal(raw, &values))
+	all := map[string]string{}
+	for id, value := range values {
+		switch v := value.(type) {
+		case string:
+			all[id] = v
+		case map[string]any:
+			all[id], _ = v["other"].(string)
+		}
+	}
+	return all
+}
+
+// Proxy and RequireKey say the titles of problems in English; the page's file
+// says the same.
+func TestProblemTitlesAreOne(t *testing.T) {
+	t.Parallel()
+	english := shippedTexts(t, "en")
+	for code, title := range httpadapter.ProblemTitles() {
+		if text := english["api."+code]; text != title && !ofProxy(code) {
+			t.Errorf("en.json calls %s %q, and problem.go %q", code, text, title)
 		}
 	}
 }

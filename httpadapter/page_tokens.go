@@ -46,7 +46,7 @@ func (p *page) showTokens(q *pageCall) error {
 	if limit := p.h.config.ProviderTokens.Limit(); limit >= 0 && len(tokens) >= limit {
 		content.Full = p.text.say("token_form.error_limit", "N", limit)
 	}
-	providers := p.h.config.ProviderTokens.Providers()
+	providers := p.h.config.ProviderTokens.ProvidersIn(p.text.language())
 	for _, provider := range providers {
 		content.Providers = append(content.Providers, providerCard{
 			ID: provider.ID, Name: provider.Name, Help: provider.DocsURL, Offered: true, Notices: notices(provider),
@@ -204,7 +204,7 @@ func (p *page) providerName(id string) string {
 }
 
 func (p *page) provider(id string) (providertoken.Provider, bool) {
-	for _, provider := range p.h.config.ProviderTokens.Providers() {
+	for _, provider := range p.h.config.ProviderTokens.ProvidersIn(p.text.language()) {
 		if provider.ID == id {
 			return provider, true
 		}

@@ -10,6 +10,7 @@ import (
 // view is what every template is given.
 type view struct {
 	Lang    string
+	Dir     string // "ltr" or "rtl"
 	Base    string // the way up to the mount
 	Title   string // of the document
 	Heading string // of the page
@@ -38,8 +39,11 @@ type tabView struct {
 // view makes what every page has.
 func (p *page) view(q *pageCall, heading string, content any) view {
 	product := p.h.config.Product
+	if product == "" {
+		product = p.text.say("layout.product")
+	}
 	v := view{
-		Lang: p.text.language, Base: q.base, Heading: heading, Product: product,
+		Lang: p.text.language(), Dir: p.text.direction(), Base: q.base, Heading: heading, Product: product,
 		Title:   p.text.say("layout.title", "Page", heading, "Product", product),
 		Brand:   p.text.say("layout.brand", "Product", product),
 		Who:     who(q.caller),
@@ -109,7 +113,7 @@ func (q *pageCall) when(t time.Time) *timeView {
 	if t.IsZero() {
 		return nil
 	}
-	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: t.In(q.zone()).Format("2 Jan 2006, 15:04 MST"), Relative: true}
+	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.text.moment(t.In(q.zone())), Relative: true}
 }
 
 // until shows the last moment of something as its day; nil for none.
@@ -120,7 +124,7 @@ func (q *pageCall) until(t time.Time) *timeView {
 	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.day(t.Add(-time.Second))}
 }
 
-func (q *pageCall) day(t time.Time) string { return t.In(q.zone()).Format("2 Jan 2006") }
+func (q *pageCall) day(t time.Time) string { return q.text.day(t.In(q.zone())) }
 
 // zone is the user's, or UTC.
 func (q *pageCall) zone() *time.Location {

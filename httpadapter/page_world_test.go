@@ -58,6 +58,7 @@ type pageOptions struct {
 	tokens        func(*providertoken.Options)
 	config        func(*httpadapter.Config)
 	identify      func(name string, p *lanyard.Principal)
+	definitions   func([]providertoken.Definition) []providertoken.Definition
 }
 
 func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
@@ -85,8 +86,12 @@ func newPageWorld(t *testing.T, o pageOptions) *pageWorld {
 		pageNewSecret: {ID: "ana2", Name: "Ana Zwei"},
 	}
 	w.jira, w.cloud = providertest.JiraDataCenter(accounts.Account), providertest.JiraCloud(accounts.Account)
+	definitions := withSite(catalog.All())
+	if o.definitions != nil {
+		definitions = o.definitions(definitions)
+	}
 	platforms := &providertoken.Options{
-		Providers: withSite(catalog.All()), Limit: 3, Now: clock,
+		Providers: definitions, Limit: 3, Now: clock,
 		Instances: []providertoken.Instance{
 			pageInstance(t, w.jira, "jira", "jira-data-center", "Jira"), pageInstance(t, w.cloud, "cloud", "jira-cloud", "Cloud"),
 		},

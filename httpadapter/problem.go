@@ -85,6 +85,7 @@ var problemTypes = map[string]struct {
 // problem is one error answer, the same for the API and the page.
 type problem struct {
 	Code       string
+	Title      string        // in the caller's language; "" = in English
 	Detail     string        // of ours, never of a lower layer
 	Errors     []fieldError  // with 422
 	RetryAfter time.Duration // with 429 and 503
@@ -110,7 +111,12 @@ func (p problem) status() int {
 	return http.StatusUnprocessableEntity // a verdict
 }
 
+// title says the problem in a few words: in the caller's language where a
+// Handler answers, else in English.
 func (p problem) title() string {
+	if p.Title != "" {
+		return p.Title
+	}
 	if t, ok := problemTypes[p.Code]; ok {
 		return t.title
 	}
@@ -233,6 +239,19 @@ type problemBody struct {
 
 	Token       string   `json:"token,omitzero"`
 	ProviderIDs []string `json:"provider_ids,omitempty"`
+}
+
+// refuse writes p with its title in the language of who called. What is in
+// Detail and Errors is for who writes the client, and stays in English.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p problem) {
+	t := h.languages.of(r)
+	id := "api." + p.Code
+	if _, ok := problemTypes[p.Code]; !ok {
+		id = "api.verdict"
+	}
+	p.Title = t.say(id)
+	t.speak(w.Header())
+	writeProblem(w, r, p)
 }
 
 // writeProblem writes p as application/problem+json.

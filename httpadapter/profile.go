@@ -46,7 +46,7 @@ func viewProfile(p profile.Profile) profileView {
 }
 
 func profileAnswer(p profile.Profile) answer {
-	return answer{status: http.StatusOK, body: viewProfile(p), version: p.Version}
+	return answer{status: http.StatusOK, body: viewProfile(p), version: p.Version, settled: true}
 }
 
 func (h *Handler) showProfile(c *call) (answer, error) {

@@ -129,8 +129,13 @@ func tokenAnswer(t providertoken.Token) answer {
 	return answer{status: http.StatusOK, body: viewToken(t), version: t.Version}
 }
 
-func (h *Handler) listProviders(*call) (answer, error) {
-	return answer{status: http.StatusOK, body: list(h.config.ProviderTokens.Providers(), viewProvider)}, nil
+// listProviders answers in the caller's language: labels and helps are for him.
+func (h *Handler) listProviders(c *call) (answer, error) {
+	t := h.languages.of(c.r)
+	return answer{
+		status: http.StatusOK, body: list(h.config.ProviderTokens.ProvidersIn(t.language()), viewProvider),
+		header: map[string]string{"Content-Language": t.language(), "Vary": "Accept-Language"},
+	}, nil
 }
 
 func (h *Handler) listTokens(c *call) (answer, error) {

@@ -115,10 +115,6 @@ func Proxy(tokens *providertoken.Service, keys *apikey.Service, o *ProxyOptions)
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	if _, err := keys.ScopeSet(ScopeUseProviderTokens); err != nil {
-		opt.Logger.Error("the proxy answers 403 to every key, because no key can have its scope",
-			slog.String("scope", ScopeUseProviderTokens))
-	}
 	p := &proxy{tokens: tokens, options: opt, quiet: log.New(io.Discard, "", 0)}
 	p.buffers.pool.New = func() any { b := make([]byte, 32<<10); return &b }
 	return RequireKey(keys, &KeyOptions{

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/aichub/lanyard"
@@ -14,7 +15,9 @@ import (
 
 // KeyOptions configures [RequireKey]. The zero value is ready to use.
 type KeyOptions struct {
-	// Scopes are those a key must all have. Defaults to none.
+	// Scopes are those a key must all have. One that is none of
+	// apikey.Options.Scopes no key has: every call is a 403, and RequireKey says
+	// so to Logger when it is called. Defaults to none.
 	Scopes []string
 
 	// Else serves requests that carry no token of ours, as the host's session
@@ -27,7 +30,8 @@ type KeyOptions struct {
 	// lanyard.Request keeps that, and ClientIP is not asked.
 	ClientIP func(*http.Request) string
 
-	// Logger hears of stores that are down. Defaults to discarding.
+	// Logger hears of stores that are down, and of Scopes that no key can have.
+	// Defaults to discarding.
 	Logger *slog.Logger
 }
 
@@ -41,6 +45,11 @@ type KeyOptions struct {
 // store that cannot tell gets 503, never 401. A key in a query string is
 // refused with 400, because it stands in logs already. All are
 // application/problem+json.
+//
+// Guard a handler once. Inside of a guarded handler there is no key any more: a
+// second RequireKey answers 401, or has Else serve the request. Where routes of
+// one handler want different scopes, guard each with its own, or ask
+// Principal.HasScope inside.
 func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Handler {
 	if o == nil {
 		o = &KeyOptions{}
@@ -53,11 +62,17 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 	if clientIP == nil {
 		clientIP = remoteHost
 	}
+	need, err := keys.ScopeSet(o.Scopes...)
+	if err != nil {
+		offered := keys.Scopes()
+		unknown := slices.DeleteFunc(slices.Clone(o.Scopes), func(scope string) bool { return slices.Contains(offered, scope) })
+		logger.Error("a handler wants scopes that no api key can have", slog.Any("scopes", unknown))
+	}
 	return func(next http.Handler) http.Handler {
-		g := &keyGuard{keys: keys, scopes: o.Scopes, clientIP: clientIP, logger: logger, next: next}
-		var err error
-		g.need, err = keys.ScopeSet(o.Scopes...)
-		g.impossible = err != nil
+		g := &keyGuard{
+			keys: keys, scopes: o.Scopes, need: need, impossible: err != nil,
+			clientIP: clientIP, logger: logger, next: next,
+		}
 		if o.Else != nil {
 			g.others = o.Else(next)
 		}

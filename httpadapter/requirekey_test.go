@@ -80,6 +80,49 @@ func TestRequireKey(t *testing.T) {
 	})
 }
 
+// A scope that no key can have is told when the handler is made, once, with its
+// name; the calls are refused.
+func TestRequireKeySaysWhichScopeIsUnknown(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, secret := w.newKey(ana, "read", "write")
+	var log safeBuffer
+	o := &httpadapter.KeyOptions{Scopes: []string{"read", "wirte"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	require := httpadapter.RequireKey(w.keys, o)
+	for range 2 {
+		require(new(hostAPI))
+	}
+	said := log.String()
+	if strings.Count(said, "level=ERROR") != 1 || !strings.Contains(said, "scopes=[wirte]") {
+		t.Errorf("RequireKey with a mistyped scope logged %q, want one error that names it", said)
+	}
+	host := new(hostAPI)
+	guard(w, &httpadapter.KeyOptions{Scopes: o.Scopes}, host, "/api", "Bearer "+secret).refused(403, "forbidden")
+	log = safeBuffer{}
+	guard(w, &httpadapter.KeyOptions{Scopes: []string{"read", "write"}, Logger: o.Logger}, host, "/api", "Bearer "+secret)
+	if said := log.String(); said != "" || host.calls != 1 {
+		t.Errorf("RequireKey with scopes that are offered logged %q and called the handler %d times, want nothing and once", said, host.calls)
+	}
+}
+
+// Inside of a guarded handler no key is left: a second guard refuses, or has Else
+// serve, and never takes the principal of the first for its own.
+func TestRequireKeyInsideOfAnother(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, secret := w.newKey(ana, "read", "write")
+	host := new(hostAPI)
+	inner := httpadapter.RequireKey(w.keys, &httpadapter.KeyOptions{Scopes: []string{"read"}})
+	guard(w, nil, inner(host), "/api", "Bearer "+secret).refused(401, "unauthenticated")
+	if host.calls != 0 {
+		t.Errorf("the handler inside of two guards was called %d times, want none", host.calls)
+	}
+	inner = httpadapter.RequireKey(w.keys, &httpadapter.KeyOptions{Else: func(next http.Handler) http.Handler { return next }})
+	if a := guard(w, nil, inner(host), "/api", "Bearer "+secret); a.status != 204 || host.calls != 1 || host.principal.Owner != ownerOf(ana) {
+		t.Errorf("Else inside of a guard = %d, called %d times for %+v, want once for the key of the outer", a.status, host.calls, host.principal.Owner)
+	}
+}
+
 // A key comes in one header and nowhere else.
 func TestRequireKeyTakesOneHeader(t *testing.T) {
 	t.Parallel()

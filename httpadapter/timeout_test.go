@@ -27,7 +27,7 @@ func TestRequestsEnd(t *testing.T) {
 			})
 			mustAPI(t, err)
 			began, out := time.Now(), httptest.NewRecorder()
-			h.ServeHTTP(out, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+			recorded(t, "", h, func(exchange) {}).ServeHTTP(out, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
 			if waited := time.Since(began); out.Code != http.StatusServiceUnavailable || waited != 30*time.Second {
 				t.Errorf("GET %s = %d after %v, want 503 after 30 s", path, out.Code, waited)
 			}

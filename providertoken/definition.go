@@ -41,6 +41,12 @@ type Definition struct {
 	Limits  Limits
 	Notices []Notice
 
+	// Translations say the texts of this definition in other languages: by
+	// language, as "pt-BR", and there by the text as it stands here. The texts are
+	// Name, the labels and helps of methods and fields, and those of notices. What
+	// has no translation is shown as it is.
+	Translations map[string]map[string]string
+
 	// Unconfirmed lists facts of this definition that no source confirms yet.
 	Unconfirmed []string
 }
@@ -303,6 +309,10 @@ func (d Definition) clone() Definition {
 	}
 	d.CredentialParameters = slices.Clone(d.CredentialParameters)
 	d.Notices = slices.Clone(d.Notices)
+	d.Translations = maps.Clone(d.Translations)
+	for language, texts := range d.Translations {
+		d.Translations[language] = maps.Clone(texts)
+	}
 	d.Unconfirmed = slices.Clone(d.Unconfirmed)
 	return d
 }

@@ -119,18 +119,24 @@ type MethodInfo struct {
 
 // Providers returns what users can connect to, in the order configured. The
 // slices are the caller's own.
-func (s *Service) Providers() []Provider {
+func (s *Service) Providers() []Provider { return s.ProvidersIn("") }
+
+// ProvidersIn returns what Providers returns, with its texts in that language, as
+// "pt-BR", where the definitions have them; see [Definition.Translations].
+func (s *Service) ProvidersIn(language string) []Provider {
 	now := s.now()
 	out := make([]Provider, 0, len(s.offers))
 	for _, o := range s.offers {
-		p := Provider{ID: o.id, Name: o.name, DocsURL: o.def.DocsURL, Unverifiable: o.def.Unverifiable}
+		say := o.def.translator(language)
+		p := Provider{ID: o.id, Name: say(o.name), DocsURL: o.def.DocsURL, Unverifiable: o.def.Unverifiable}
 		for _, m := range o.def.Methods {
-			info := MethodInfo{ID: m.ID, Label: m.Label, AskExpiry: m.Lifetime.AskUser, Revokes: m.Revoke.Path != ""}
+			info := MethodInfo{ID: m.ID, Label: say(m.Label), AskExpiry: m.Lifetime.AskUser, Revokes: m.Revoke.Path != ""}
 			for _, f := range m.Fields {
 				if !o.methods[m.ID].asks(f) {
 					continue
 				}
 				f.Type, f.Public = f.kind(), f.isPublic()
+				f.Label, f.Help = say(f.Label), say(f.Help)
 				f.Shapes = slices.Clone(f.Shapes)
 				info.Fields = append(info.Fields, f)
 			}
@@ -138,6 +144,7 @@ func (s *Service) Providers() []Provider {
 		}
 		for _, n := range o.def.Notices {
 			if !now.Before(n.From) && (n.Until.IsZero() || now.Before(n.Until)) {
+				n.Text = say(n.Text)
 				p.Notices = append(p.Notices, n)
 			}
 		}

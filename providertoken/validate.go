@@ -62,6 +62,7 @@ func (d Definition) Validate() error {
 			c.fail(path+"/until", "until is after from")
 		}
 	}
+	c.translations(d)
 	return errors.Join(c.errs...)
 }
 

@@ -48,7 +48,8 @@
 //
 // Methods return the values of package lanyard, wrapped: ErrNotFound,
 // ErrExists, ErrConflict, ErrLimit, ErrUnavailable (the database is down, slow
-// or the outcome is unknown), ErrClosed, *InputError; and [ErrOwnerKeyGone].
+// or the outcome is unknown), ErrClosed, *InputError; and [ErrOwnerKeyGone] and
+// [ErrDamaged].
 // Text from a driver never reaches a caller.
 //
 // # Concurrency

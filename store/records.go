@@ -71,10 +71,15 @@ type KeyUse struct {
 	ID   string
 	At   time.Time
 	From string // a network, as "203.0.113.0/24"; "" = unknown. At most MaxFromLen bytes
+
+	// NotFirst says that others came before it of which nothing is known, as
+	// they do where another system kept the key.
+	NotFirst bool
 }
 
 // KeyUsage is what is kept of all uses of one key: the first and the last, each
-// with where it came from. Zero means that none is known.
+// with where it came from. Zero means that none is known; a first that is not
+// known beside a last that is never will be.
 type KeyUsage struct {
 	FirstUsedAt   time.Time
 	FirstUsedFrom string
@@ -90,7 +95,10 @@ func (u KeyUsage) Add(use KeyUse) KeyUsage {
 	if at.IsZero() {
 		return u
 	}
-	if u.FirstUsedAt.IsZero() || at.Before(u.FirstUsedAt) {
+	switch {
+	case use.NotFirst:
+		u.FirstUsedAt, u.FirstUsedFrom = time.Time{}, ""
+	case u.LastUsedAt.IsZero() || at.Before(u.FirstUsedAt):
 		u.FirstUsedAt, u.FirstUsedFrom = at, use.From
 	}
 	if at.After(u.LastUsedAt) {

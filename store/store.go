@@ -13,6 +13,11 @@ import (
 // key. It is a [lanyard.ErrConflict]; the caller forgets the key.
 var ErrOwnerKeyGone = fmt.Errorf("owner key is gone: %w", lanyard.ErrConflict)
 
+// ErrDamaged says that the record that was asked for holds what no store wrote,
+// so that it cannot be read: others have written the tables. It is a
+// [lanyard.ErrUnavailable].
+var ErrDamaged = fmt.Errorf("the record is damaged: %w", lanyard.ErrUnavailable)
+
 // Store is everything. Services take the roles they need.
 type Store interface {
 	Profiles
@@ -55,7 +60,9 @@ type APIKeys interface {
 	// APIKeyByHash returns the key with this SHA-256 (32 bytes), tombstones
 	// included, with the state of its owner and the epoch of its shard, all
 	// from one statement on the primary and so from one snapshot. It returns
-	// ErrNotFound for an unknown hash. KeyUsage is not filled.
+	// ErrNotFound for an unknown hash, and ErrDamaged where there is a key with
+	// it that cannot be read, or of which nobody would hear that it changed.
+	// KeyUsage is not filled.
 	APIKeyByHash(ctx context.Context, hash []byte) (KeyLookup, error)
 
 	// APIKey returns a live key, with KeyUsage, or ErrNotFound, also for a
@@ -97,6 +104,7 @@ type APIKeys interface {
 	// RecordKeyUse adds uses to what is known of each key, as KeyUsage.Add
 	// does: the last use moves to a later one alone, the first to an earlier
 	// one, whichever process is first to say so, and From goes with its time.
+	// After a use that was not the first, the first is not known any more.
 	// Unknown, deleted and erased keys are passed over. It takes no event,
 	// changes no version and never deadlocks with another process that records
 	// the same keys in another order.

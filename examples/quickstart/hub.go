@@ -76,6 +76,9 @@ func (h *hub) open(ctx context.Context, dir, url, prefix string) error {
 	httpadapter.Mount(mux, prefix, page)
 	mux.Handle("/api/", httpadapter.RequireKey(keys, nil)(api))
 	mux.Handle("GET /login", login(prefix+"/"))
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent) // browsers ask every host for one
+	})
 	mux.Handle("GET /{$}", http.RedirectHandler(prefix+"/", http.StatusSeeOther))
 	h.handler = mux
 	return nil

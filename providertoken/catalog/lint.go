@@ -25,7 +25,8 @@ import (
 //     does not say lockout;
 //   - something like a secret in an address;
 //   - a token that is recognised by a shape which another platform's have too;
-//   - notices that are over at now.
+//   - notices that are over at now;
+//   - texts that a language of the file's translations lacks. Names need none.
 //
 // Whether a fact is true, and has its source in a comment, it cannot know.
 func Lint(fsys fs.FS, now time.Time) []*Error {
@@ -48,6 +49,7 @@ func Lint(fsys fs.FS, now time.Time) []*Error {
 		l.methods()
 		l.addresses()
 		l.shapes(known)
+		l.translations()
 		for i, n := range doc.definition.Notices {
 			if !n.Until.IsZero() && !n.Until.After(now) {
 				l.fail(fmt.Sprintf("/notices/%d/until", i), "the notice is over")
@@ -162,6 +164,17 @@ func (l *linter) addresses() {
 	for i, p := range d.Verify {
 		check(fmt.Sprintf("/verify/%d/path", i), p.Path)
 		check(fmt.Sprintf("/verify/%d/expiry/path", i), p.Expiry.Path)
+	}
+}
+
+func (l *linter) translations() {
+	d := l.document.definition
+	for language, texts := range d.Translations {
+		for _, text := range d.Texts() {
+			if _, ok := texts[text]; !ok && text != d.Name {
+				l.fail("/translations/"+language, fmt.Sprintf("there is no translation of %q", text))
+			}
+		}
 	}
 }
 

@@ -45,16 +45,12 @@ type usageRow struct {
 	bun.BaseModel `bun:"table:lanyard_api_key_usage,alias:u"`
 
 	KeyID         string  `bun:"key_id,pk"`
-	FirstUsedAt   instant `bun:"first_used_at"`
+	FirstUsedAt   instant `bun:"first_used_at"` // NULL is not known: a library before migration 2 writes none
 	FirstUsedFrom *string `bun:"first_used_from"`
 	LastUsedAt    instant `bun:"last_used_at"`
 	LastUsedFrom  *string `bun:"last_used_from"`
 	LastFromAt    instant `bun:"last_from_at"` // the time that LastUsedFrom belongs to
 }
-
-// earliestUse is the first use in a row of lanyard_api_key_usage. A library
-// before migration 2 writes none, and moves last_used_at without last_from_at.
-const earliestUse = "COALESCE(u.first_used_at, u.last_used_at)"
 
 func (r *apiKeyRow) toRecord() store.APIKey {
 	return store.APIKey{
@@ -91,7 +87,7 @@ func apiKeysToRecords(rows []apiKeyRow) []store.APIKey {
 // withUsage adds KeyUsage to a selection of keys.
 func withUsage(q *bun.SelectQuery) *bun.SelectQuery {
 	return q.ColumnExpr("?TableColumns").
-		ColumnExpr(earliestUse + " AS first_used_at").ColumnExpr("u.first_used_from").ColumnExpr("u.last_used_at").
+		ColumnExpr("u.first_used_at").ColumnExpr("u.first_used_from").ColumnExpr("u.last_used_at").
 		ColumnExpr("CASE WHEN u.last_from_at = u.last_used_at THEN u.last_used_from END AS last_used_from").
 		Join("LEFT JOIN lanyard_api_key_usage AS u ON u.key_id = k.id")
 }
@@ -250,16 +246,15 @@ func (s *Store) recordKeyUse(ctx context.Context, tx bun.Tx, ids []string, usage
 		}
 	}
 	const (
-		earlier = "EXCLUDED.first_used_at < " + earliestUse
+		earlier = "EXCLUDED.first_used_at IS NULL OR EXCLUDED.first_used_at < u.first_used_at" // not where that is NULL
 		later   = "EXCLUDED.last_used_at > u.last_used_at"
 	)
-	either := func(column, when, otherwise string) string {
-		return column + " = CASE WHEN " + when + " THEN EXCLUDED." + column + " ELSE " + otherwise + " END"
+	either := func(column, when string) string {
+		return column + " = CASE WHEN " + when + " THEN EXCLUDED." + column + " ELSE u." + column + " END"
 	}
 	_, err := tx.NewInsert().Model(&rows).On("CONFLICT (key_id) DO UPDATE").
-		Set(either("first_used_at", earlier, earliestUse)).Set(either("first_used_from", earlier, "u.first_used_from")).
-		Set(either("last_used_at", later, "u.last_used_at")).Set(either("last_used_from", later, "u.last_used_from")).
-		Set(either("last_from_at", later, "u.last_from_at")).
+		Set(either("first_used_at", earlier)).Set(either("first_used_from", earlier)).
+		Set(either("last_used_at", later)).Set(either("last_used_from", later)).Set(either("last_from_at", later)).
 		Where(earlier + " OR " + later).
 		Exec(ctx)
 	return err

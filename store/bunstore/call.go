@@ -38,7 +38,7 @@ func read[T any](ctx context.Context, s *Store, method string, refused error, fn
 	}
 	name, _ := outcome(err)
 	span.SetAttributes(attribute.String("lanyard.outcome", name))
-	if name == "unavailable" {
+	if errors.Is(err, lanyard.ErrUnavailable) {
 		span.SetStatus(codes.Error, name)
 	}
 	if err != nil {

@@ -3,12 +3,10 @@ package bunstore
 import (
 	"database/sql/driver"
 	"encoding/json"
-	"errors"
 	"time"
-)
 
-// errColumn says that a column holds what no Store wrote. It does not repeat it.
-var errColumn = errors.New("a column holds a value of another type")
+	"github.com/aichub/lanyard/store"
+)
 
 // instant is a time in a column: microseconds since the Unix epoch, NULL for
 // the zero time.
@@ -30,7 +28,7 @@ func (i *instant) Scan(src any) error {
 	case int64:
 		i.Time = time.UnixMicro(v).UTC()
 	default:
-		return errColumn
+		return store.ErrDamaged
 	}
 	return nil
 }
@@ -61,12 +59,12 @@ func (d *document[T]) Scan(src any) error {
 	case []byte:
 		return d.unmarshal(v)
 	}
-	return errColumn
+	return store.ErrDamaged
 }
 
 func (d *document[T]) unmarshal(text []byte) error {
 	if json.Unmarshal(text, &d.value) != nil {
-		return errColumn
+		return store.ErrDamaged
 	}
 	return nil
 }

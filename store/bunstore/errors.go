@@ -53,6 +53,7 @@ var outcomes = []struct {
 	{lanyard.ErrExists, "exists"},
 	{lanyard.ErrConflict, "conflict"},
 	{lanyard.ErrLimit, "limit"},
+	{store.ErrDamaged, "damaged"},
 	{lanyard.ErrUnavailable, "unavailable"},
 	{lanyard.ErrClosed, "closed"},
 }
@@ -77,6 +78,9 @@ func outcome(err error) (name string, ok bool) {
 
 // translate turns whatever happened into an error a caller may see.
 func (s *Store) translate(ctx context.Context, err error) error {
+	if errors.Is(err, store.ErrDamaged) { // without the name of the column
+		return store.ErrDamaged
+	}
 	if _, ours := outcome(err); ours {
 		return err
 	}

@@ -85,7 +85,7 @@ func (s *Store) buryKeys(ctx context.Context, candidates *bun.SelectQuery, at ti
 				Where("id IN (?)", bun.List(ids)).Where("deleted_at IS NULL").OrderExpr("id")
 		}
 		err := stillLive().Scan(ctx)
-		if errors.Is(err, errColumn) { // no reason to keep a key alive
+		if errors.Is(err, store.ErrDamaged) { // no reason to keep a key alive
 			live = nil
 			err = stillLive().ExcludeColumn("scopes").Scan(ctx)
 		}

