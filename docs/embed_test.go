@@ -1,0 +1,86 @@
+package docs_test
+
+import (
+	"context"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/httpadapter"
+)
+
+// What docs/embed.md, docs/auth-proxy.md and docs/siem.md show.
+
+var layout = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="{{.Lang}}" dir="{{.Dir}}">
+<head><title>{{.Title}}</title>{{.Head}}</head>
+<body><header>Our header</header><main>{{.Body}}</main></body>
+</html>`))
+
+var _ = func(c *httpadapter.Config) {
+	c.Layout = func(w http.ResponseWriter, r *http.Request, p httpadapter.Page) {
+		w.WriteHeader(p.Status)
+		_ = layout.Execute(w, p)
+	}
+}
+
+var _ = func(c *httpadapter.Config, nonceOf func(*http.Request) string) {
+	c.Nonce = nonceOf // what your middleware put into this answer's policy
+}
+
+var _ = func(c *httpadapter.Config) {
+	c.Product = "AIC Hub"
+	c.Brand = httpadapter.Brand{Home: "/", Logo: "/static/logo.svg", StyleSheet: "/static/account.css"}
+	c.FrameAncestors = []string{"https://portal.example.com"}
+}
+
+var _ = func(c *httpadapter.Config) {
+	c.ClientIP = clientIP
+	c.Development = true // not where others use it
+}
+
+// ourProxies are the addresses our reverse proxy calls from.
+var ourProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}
+
+func fromOurProxy(r *http.Request) bool {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && slices.ContainsFunc(ourProxies, func(n netip.Prefix) bool { return n.Contains(at.Addr().Unmap()) })
+}
+
+// clientIP is the address that our proxy saw, which is the last it added.
+func clientIP(r *http.Request) string {
+	if all := r.Header.Values("X-Forwarded-For"); fromOurProxy(r) && len(all) > 0 {
+		hops := strings.Split(strings.Join(all, ","), ",")
+		return strings.TrimSpace(hops[len(hops)-1])
+	}
+	at, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return at.Addr().String()
+}
+
+func whoTheProxySays(r *http.Request) (lanyard.Principal, error) {
+	user := r.Header.Values("X-Auth-Request-User")
+	if !fromOurProxy(r) || len(user) != 1 || user[0] == "" {
+		return lanyard.Principal{}, lanyard.ErrUnauthenticated
+	}
+	return lanyard.Principal{
+		Owner: lanyard.Owner{Subject: user[0]},
+		Email: r.Header.Get("X-Auth-Request-Email"),
+		Name:  r.Header.Get("X-Auth-Request-Preferred-Username"),
+	}, nil
+}
+
+func toSIEM(events *slog.Logger) func(context.Context, lanyard.Event) {
+	return func(ctx context.Context, e lanyard.Event) {
+		events.InfoContext(ctx, e.Action,
+			slog.Time("event.created", e.At), slog.String("event.id", e.ID), slog.String("event.action", e.Action),
+			slog.String("organization.id", e.Owner.Tenant), slog.String("user.id", e.Owner.Subject),
+			slog.String("user.effective.id", e.Actor.Subject), slog.String("lanyard.via", string(e.Via)),
+			slog.String("lanyard.object", e.Object), slog.String("source.ip", e.IP),
+			slog.String("user_agent.original", e.UserAgent), slog.String("http.request.id", e.RequestID),
+			slog.Any("lanyard.detail", e.Detail))
+	}
+}
