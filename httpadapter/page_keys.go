@@ -13,7 +13,8 @@ import (
 
 func (p *page) showKeys(q *pageCall) error {
 	type row struct {
-		ID, Name, Hint    string
+		Link              string // above its forms
+		Name, Hint        string
 		Scopes            []string
 		Created           *timeView
 		LastUsed, Expires *timeView
@@ -33,7 +34,7 @@ func (p *page) showKeys(q *pageCall) error {
 	var content struct{ Keys []row }
 	for _, k := range keys {
 		content.Keys = append(content.Keys, row{
-			ID: k.ID, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Created: q.when(k.CreatedAt),
+			Link: q.base + "api-keys/" + k.ID, Name: k.Name, Hint: k.Hint, Scopes: k.Scopes, Created: q.when(k.CreatedAt),
 			LastUsed: q.when(k.LastUsedAt), From: k.LastUsedFrom, Expires: q.until(k.ExpiresAt), Badge: p.keyBadge(q, k),
 			Replaced: p.replacementOf(q, k, successors[k.ID]), Rotatable: rotatable(k),
 		})

@@ -55,6 +55,9 @@ func providers() []providertoken.Definition {
 		for _, m := range d.Methods {
 			for i := range m.Fields {
 				if m.Fields[i].Name == jiraField {
+					for _, texts := range d.Translations {
+						delete(texts, m.Fields[i].Help)
+					}
 					m.Fields[i].Help = "This Jira is a fake. It takes demo-<user>, as demo-ana."
 					m.Fields[i].Shapes = nil
 				}

@@ -90,10 +90,21 @@ for (const box of all("[data-ly-filter]")) {
   });
 }
 
+// What can be copied. Once the key is, the next step is to say so.
+const saidBy = (button) => button.closest("section").querySelector("[data-ly-said]");
+for (const button of all("[data-ly-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const done = await copy(byId(button.dataset.lyCopy));
+    saidBy(button).textContent = done ? button.dataset.lyDone : button.dataset.lyFailed;
+    const next = done && button.closest("section").querySelector("[data-ly-stored]");
+    if (next) for (const b of [button, next]) b.classList.toggle("ly-quiet", b === button);
+  });
+}
+
 // The reveal: the only copy of a key is on the screen.
 const reveal = document.querySelector("[data-ly-reveal]");
 if (reveal) {
-  const said = reveal.querySelector("[data-ly-said]");
   const done = reveal.querySelector("[data-ly-stored]");
   let stored = false;
   const warn = (event) => { if (!stored) event.preventDefault(); };
@@ -111,18 +122,10 @@ if (reveal) {
   });
   done.addEventListener("click", () => { stored = true; });
 
-  for (const button of all("[data-ly-copy]", reveal)) {
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      const field = byId(button.dataset.lyCopy);
-      said.textContent = (await copy(field)) ? button.dataset.lyDone : button.dataset.lyFailed;
-    });
-  }
-
   for (const button of all("[data-ly-test]", reveal)) {
     button.hidden = false;
     button.addEventListener("click", async () => {
-      const text = button.dataset;
+      const text = button.dataset, said = saidBy(button);
       said.textContent = text.lyWorking;
       said.textContent = text[await test(text.lyUrl, byId(text.lyTest).value)];
     });
@@ -130,14 +133,15 @@ if (reveal) {
 }
 
 // copy uses the clipboard where there is one. On plain HTTP there is none, so
-// the field is selected and copied the old way, or left selected for the user.
-async function copy(field) {
+// the text is selected and copied the old way, or left selected for the user.
+async function copy(source) {
   try {
-    await navigator.clipboard.writeText(field.value);
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
     return true;
   } catch {
-    field.focus();
-    field.select();
+    source.focus();
+    if (source.select) source.select();
+    else getSelection().selectAllChildren(source);
     try {
       return document.execCommand("copy");
     } catch {
