@@ -8,12 +8,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/httpadapter"
 )
 
-// What docs/embed.md, docs/auth-proxy.md and docs/siem.md show.
+// What docs/embed.md, docs/auth-proxy.md, docs/login.md and docs/siem.md show.
 
 var layout = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="{{.Lang}}" dir="{{.Dir}}">
@@ -72,6 +73,34 @@ func whoTheProxySays(r *http.Request) (lanyard.Principal, error) {
 		Name:  r.Header.Get("X-Auth-Request-Preferred-Username"),
 	}, nil
 }
+
+type claims struct {
+	Issuer        string `json:"iss"`
+	Subject       string `json:"sub"`
+	Email         string `json:"email"`
+	EmailVerified bool   `json:"email_verified"`
+	Name          string `json:"name"`
+	GivenName     string `json:"given_name"`
+	FamilyName    string `json:"family_name"`
+	Locale        string `json:"locale"`
+	ZoneInfo      string `json:"zoneinfo"`
+	AuthTime      int64  `json:"auth_time"`
+}
+
+func principalOf(c claims) lanyard.Principal {
+	p := lanyard.Principal{
+		Owner: lanyard.Owner{Subject: c.Subject}, // and Tenant: c.Issuer, where there are several
+		Email: c.Email, EmailVerified: c.EmailVerified,
+		Name: c.Name, GivenName: c.GivenName, FamilyName: c.FamilyName,
+		Locale: c.Locale, ZoneInfo: c.ZoneInfo,
+	}
+	if c.AuthTime > 0 {
+		p.AuthTime = time.Unix(c.AuthTime, 0)
+	}
+	return p
+}
+
+var _ = []any{whoTheProxySays, toSIEM, principalOf}
 
 func toSIEM(events *slog.Logger) func(context.Context, lanyard.Event) {
 	return func(ctx context.Context, e lanyard.Event) {
