@@ -104,7 +104,7 @@ var _ = []any{whoTheProxySays, toSIEM, principalOf}
 
 func toSIEM(events *slog.Logger) func(context.Context, lanyard.Event) {
 	return func(ctx context.Context, e lanyard.Event) {
-		events.InfoContext(ctx, e.Action,
+		events.InfoContext(ctx, "history",
 			slog.Group("event", slog.Time("created", e.At), slog.String("id", e.ID), slog.String("action", e.Action)),
 			slog.Group("organization", slog.String("id", e.Owner.Tenant)),
 			slog.Group("user", slog.String("id", e.Owner.Subject), slog.Group("effective", slog.String("id", e.Actor.Subject))),
