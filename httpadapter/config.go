@@ -80,6 +80,25 @@ type Config struct {
 	// than the English one. Defaults to ours, which are en and pt-BR.
 	Texts fs.FS
 
+	// Brand is what else shows whose page it is. Defaults to nothing.
+	Brand Brand
+
+	// FrameAncestors may show the page in a frame, besides its own origin, as
+	// "https://portal.example.com". Defaults to none. With a Layout the host's
+	// Content-Security-Policy says it.
+	FrameAncestors []string
+
+	// Nonce returns the nonce that the Content-Security-Policy of a request's
+	// answer has; our style sheet and our script carry it then. It is for a
+	// Layout, whose policy is the host's. Defaults to none.
+	Nonce func(*http.Request) string
+
+	// Development has each page, and the log, say what is wrong with how the page
+	// is mounted: a header that a proxy does not pass on, an origin that is not
+	// trusted, an asset that is blocked. What they say holds Host and Origin of
+	// requests, so leave it false where others use the page.
+	Development bool
+
 	// Docs are links shown on the Docs tab and in /meta.
 	Docs []Link
 
@@ -89,6 +108,20 @@ type Config struct {
 	// Logger defaults to discarding. Bodies, queries and header values are
 	// never logged.
 	Logger *slog.Logger
+}
+
+// Brand is how a page shows whose it is. All fields may be empty.
+type Brand struct {
+	// Home is where the name at the top leads: a path, or an http or https address.
+	Home string
+
+	// Logo is the picture beside the name: a path on the page's origin, or a data
+	// address of an image.
+	Logo string
+
+	// StyleSheet is a path on the page's origin. It is loaded after ours and any
+	// rule in it wins: docs/reference/css.md has the variables to set.
+	StyleSheet string
 }
 
 // Link is a link to documentation.

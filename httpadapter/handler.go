@@ -31,6 +31,9 @@ type Handler struct {
 	spec       []byte // openapi.json
 	crossSite  *http.CrossOriginProtection
 	keysMayUse map[string]bool // "GET /profile"
+
+	defaultClientIP bool
+	selfCheck       selfCheck
 }
 
 // New returns a Handler. An error names the field of Config that it refuses.
@@ -41,7 +44,8 @@ func New(c Config) (*Handler, error) {
 	if c.Profiles == nil {
 		return nil, errors.New("httpadapter: Config.Profiles is required")
 	}
-	if c.ClientIP == nil {
+	defaultClientIP := c.ClientIP == nil
+	if defaultClientIP {
 		c.ClientIP = remoteHost
 	}
 	if c.Now == nil {
@@ -53,7 +57,7 @@ func New(c Config) (*Handler, error) {
 	if err := checkURLs(c); err != nil {
 		return nil, err
 	}
-	h := &Handler{config: c, crossSite: http.NewCrossOriginProtection(), keysMayUse: map[string]bool{}}
+	h := &Handler{config: c, crossSite: http.NewCrossOriginProtection(), keysMayUse: map[string]bool{}, defaultClientIP: defaultClientIP}
 	for _, origin := range c.TrustedOrigins {
 		if err := h.crossSite.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("httpadapter: Config.TrustedOrigins: %w", err)
@@ -229,7 +233,35 @@ func checkURLs(c Config) error {
 			return errors.New("httpadapter: Config.Docs: a link needs a title and a path or an http or https address")
 		}
 	}
+	if c.Brand.Home != "" && !webURL(c.Brand.Home) {
+		return errors.New("httpadapter: Config.Brand.Home is neither a path nor an http or https address")
+	}
+	if c.Brand.Logo != "" && !localPath(c.Brand.Logo) && !strings.HasPrefix(c.Brand.Logo, "data:image/") {
+		return errors.New("httpadapter: Config.Brand.Logo is neither a path nor a data address of an image")
+	}
+	if c.Brand.StyleSheet != "" && !localPath(c.Brand.StyleSheet) {
+		return errors.New("httpadapter: Config.Brand.StyleSheet is not a path")
+	}
+	for _, origin := range c.FrameAncestors {
+		if !isOrigin(origin) {
+			return fmt.Errorf("httpadapter: Config.FrameAncestors: %q is not an origin, as https://portal.example.com", origin)
+		}
+	}
 	return nil
+}
+
+// localPath reports whether an address stays on the page's origin.
+func localPath(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && u.Scheme == "" && u.Host == "" && u.Opaque == "" && u.Path != "" && !strings.HasPrefix(raw, "//")
+}
+
+// isOrigin reports whether raw is a scheme, a host and perhaps a port, and
+// nothing that means something in a Content-Security-Policy.
+func isOrigin(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && raw == u.Scheme+"://"+u.Host &&
+		!strings.ContainsAny(u.Host, " ;,'*\\")
 }
 
 // webURL refuses what a link must not be, as javascript:.

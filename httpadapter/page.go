@@ -139,10 +139,13 @@ func (p *page) parseTemplates() error {
 }
 
 // contentSecurityPolicy of a whole page: no inline script or style, nothing
-// from elsewhere, no markup made by script.
-const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
-	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'; " +
-	"require-trusted-types-for 'script'; trusted-types 'none'"
+// from elsewhere, no markup made by script, and no frame but in our own origin
+// and in those of the host.
+func contentSecurityPolicy(ancestors []string) string {
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors " + strings.Join(append([]string{"'self'"}, ancestors...), " ") +
+		"; require-trusted-types-for 'script'; trusted-types 'none'"
+}
 
 // serve answers for a path below the mount.
 func (p *page) serve(w http.ResponseWriter, r *http.Request) {
@@ -285,7 +288,7 @@ func (p *page) render(q *pageCall, name string, v view) error {
 	if err := set.ExecuteTemplate(&document, "document", v); err != nil {
 		return fmt.Errorf("httpadapter: page %s: %w", name, err)
 	}
-	header.Set("Content-Security-Policy", contentSecurityPolicy)
+	header.Set("Content-Security-Policy", contentSecurityPolicy(p.h.config.FrameAncestors))
 	q.w.WriteHeader(v.Status)
 	if q.r.Method != http.MethodHead {
 		_, _ = q.w.Write(document.Bytes())

@@ -15,8 +15,11 @@ type view struct {
 	Title   string // of the document
 	Heading string // of the page
 	Brand   string
+	Look    Brand // of the host
+	Nonce   string
 	Product string
-	Who     string // who is signed in
+	Checks  *checks // while somebody develops
+	Who     string  // who is signed in
 	Tabs    []tabView
 	Status  int
 
@@ -46,8 +49,13 @@ func (p *page) view(q *pageCall, heading string, content any) view {
 		Lang: p.text.language(), Dir: p.text.direction(), Base: q.base, Heading: heading, Product: product,
 		Title:   p.text.say("layout.title", "Page", heading, "Product", product),
 		Brand:   p.text.say("layout.brand", "Product", product),
+		Look:    p.h.config.Brand,
+		Checks:  p.h.checks(q.r),
 		Who:     who(q.caller),
 		Content: content, Status: http.StatusOK,
+	}
+	if nonce := p.h.config.Nonce; nonce != nil {
+		v.Nonce = nonce(q.r)
 	}
 	for _, tab := range []struct {
 		name, path string

@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"context"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -53,8 +54,13 @@ func newHost(t *testing.T, language string) *host {
 	server, err := providertest.NewServer(h.jira)
 	ok(t, err)
 	t.Cleanup(func() { ok(t, server.Close(context.Background())) })
+	definitions := catalog.All()
+	var words fs.FS
+	if isPseudo(language) {
+		definitions, words = pseudoDefinitions(language, definitions), pseudoTexts(t, language)
+	}
 	h.tokens, err = providertoken.NewService(st, sealer, &providertoken.Options{
-		Providers: catalog.All(),
+		Providers: definitions,
 		Instances: []providertoken.Instance{{
 			ID: "jira", Provider: "jira-data-center", Name: "Jira",
 			Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
@@ -66,7 +72,7 @@ func newHost(t *testing.T, language string) *host {
 	t.Cleanup(func() { ok(t, h.keys.Close(context.Background())) })
 	page, err := httpadapter.New(httpadapter.Config{
 		Profiles: profile.NewService(st, &profile.Options{OwnerChanged: h.keys.Refresh}),
-		APIKeys:  h.keys, ProviderTokens: h.tokens, Product: "AIC Hub",
+		APIKeys:  h.keys, ProviderTokens: h.tokens, Product: "AIC Hub", Texts: words,
 		Docs: []httpadapter.Link{{Title: "Handbook", URL: "https://docs.example/handbook"}},
 		Identify: func(*http.Request) (lanyard.Principal, error) {
 			return lanyard.Principal{

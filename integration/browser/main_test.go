@@ -15,7 +15,7 @@ import (
 
 // chromium is the one browser of a test run; each test has a context of its own
 // in it, with its own cookies.
-var chromium context.Context //nolint:containedctx // that is how chromedp names a browser
+var chromium context.Context
 
 // site is the host name of the tests' page. Chromium finds it on this machine,
 // and takes it for a place that is not trustworthy: no clipboard, no localhost.
@@ -50,8 +50,8 @@ func run(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("start %s: %w", path, err)
 	}
 	version, _ := exec.CommandContext(context.Background(), path, "--version").Output()
-	fmt.Printf("browser: using %s", version)
-	chromium = browser
+	fmt.Fprintf(os.Stderr, "browser: using %s", version)
+	chromium = browser //nolint:fatcontext // chromedp names a browser by a context
 	return m.Run(), nil
 }
 

@@ -301,24 +301,6 @@ func (b *tab) fill(label, text string) {
 	b.run(input.InsertText(text))
 }
 
-// there reports whether something with the role and the name is on the page.
-func (b *tab) there(role, name string) bool {
-	b.t.Helper()
-	found := false
-	b.run(chromedp.ActionFunc(func(ctx context.Context) error {
-		root, err := dom.GetDocument().WithDepth(0).Do(ctx)
-		if err != nil {
-			return err
-		}
-		nodes, err := accessibility.QueryAXTree().WithBackendNodeID(root.BackendNodeID).WithRole(role).WithAccessibleName(name).Do(ctx)
-		for _, n := range nodes {
-			found = found || !n.Ignored
-		}
-		return err
-	}))
-	return found
-}
-
 // eval returns what an expression is worth on the page; it works where the
 // page's own script is switched off.
 func eval[T any](b *tab, expression string) (value T) {

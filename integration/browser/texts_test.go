@@ -31,10 +31,19 @@ func languages(t *testing.T) (all []string) {
 
 func readTexts(t *testing.T, language string) texts {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(textsPath, language+".json"))
+	file := language
+	if isPseudo(language) {
+		file = "en"
+	}
+	raw, err := os.ReadFile(filepath.Join(textsPath, file+".json"))
 	ok(t, err)
 	var all texts
 	ok(t, json.Unmarshal(raw, &all))
+	if isPseudo(language) {
+		for id, text := range all {
+			all[id] = pseudo(language, text)
+		}
+	}
 	return all
 }
 

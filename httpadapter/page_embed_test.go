@@ -1,0 +1,182 @@
+package httpadapter_test
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/html"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/httpadapter"
+	"github.com/aichub/lanyard/profile"
+	"github.com/aichub/lanyard/store/memory"
+)
+
+// raw is a page as Ana gets it, of a host that departs from what every other
+// page is held to.
+func (w *pageWorld) raw(t *testing.T, path string) *document {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	w.handler.ServeHTTP(recorder, w.visit(t, "ana").request(http.MethodGet, w.mount(path), nil))
+	root, err := html.Parse(strings.NewReader(recorder.Body.String()))
+	pageOK(t, err)
+	return &document{status: recorder.Code, header: recorder.Header(), body: recorder.Body.String(), root: root}
+}
+
+func nobodyIsSignedIn(*http.Request) (lanyard.Principal, error) {
+	return lanyard.Principal{}, lanyard.ErrUnauthenticated
+}
+
+// A host's name leads home, with its logo beside it and its style sheet after
+// ours; a nonce stands on what the page loads.
+func TestPageBrand(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{config: func(c *httpadapter.Config) {
+		c.Brand = httpadapter.Brand{Home: "/", Logo: "/logo.svg", StyleSheet: "/brand.css"}
+		c.Nonce = func(*http.Request) string { return "n0nce" }
+		c.Layout = func(w http.ResponseWriter, _ *http.Request, p httpadapter.Page) {
+			_, _ = w.Write([]byte("<!doctype html>\n<head>" + string(p.Head) + "</head><main>" + string(p.Body) + "</main>"))
+		}
+	}})
+	d := w.raw(t, "api-keys")
+	sheets := d.all("link")
+	if len(sheets) != 2 || attr(sheets[1], "href") != "/brand.css" {
+		t.Errorf("the page loads %d style sheets, want ours and then the host's", len(sheets))
+	}
+	for _, n := range append(sheets, d.all("script")...) {
+		if attr(n, "nonce") != "n0nce" {
+			t.Errorf("<%s> has the nonce %q", n.Data, attr(n, "nonce"))
+		}
+	}
+	if img := d.all("img"); len(img) != 1 || attr(img[0], "src") != "/logo.svg" || !hasAttr(img[0], "alt") {
+		t.Error("the logo is not there")
+	}
+	home := false
+	for _, a := range d.all("a") {
+		home = home || attr(a, "href") == "/" && textOf(a) == "Your account in Hub"
+	}
+	if !home {
+		t.Error("the name does not lead home")
+	}
+}
+
+func TestFrameAncestors(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{config: func(c *httpadapter.Config) {
+		c.FrameAncestors = []string{"https://portal.example.com", "https://other.example.com:8443"}
+	}})
+	d := w.raw(t, "")
+	if got, want := d.header.Get("Content-Security-Policy"), "; frame-ancestors 'self' https://portal.example.com https://other.example.com:8443; "; !strings.Contains(got, want) {
+		t.Errorf("Content-Security-Policy = %q, want %q in it", got, want)
+	}
+}
+
+// What could turn a page against its users is refused by name.
+func TestEmbeddingIsChecked(t *testing.T) {
+	t.Parallel()
+	for field, changes := range map[string][]func(*httpadapter.Config){
+		"Config.Brand.Home": {
+			func(c *httpadapter.Config) { c.Brand.Home = "javascript:alert(1)" },
+		},
+		"Config.Brand.Logo": {
+			func(c *httpadapter.Config) { c.Brand.Logo = "https://cdn.example/logo.svg" },
+			func(c *httpadapter.Config) { c.Brand.Logo = "data:text/html,x" },
+			func(c *httpadapter.Config) { c.Brand.Logo = "//cdn.example/logo.svg" },
+		},
+		"Config.Brand.StyleSheet": {
+			func(c *httpadapter.Config) { c.Brand.StyleSheet = "https://cdn.example/x.css" },
+			func(c *httpadapter.Config) { c.Brand.StyleSheet = "data:text/css,x" },
+		},
+		"Config.FrameAncestors": {
+			func(c *httpadapter.Config) { c.FrameAncestors = []string{"*"} },
+			func(c *httpadapter.Config) { c.FrameAncestors = []string{"https://*.example.com"} },
+			func(c *httpadapter.Config) { c.FrameAncestors = []string{"https://a.example/path"} },
+			func(c *httpadapter.Config) { c.FrameAncestors = []string{"https://a.example; script-src *"} },
+			func(c *httpadapter.Config) { c.FrameAncestors = []string{""} },
+		},
+	} {
+		for _, change := range changes {
+			c := httpadapter.Config{Profiles: profile.NewService(memory.New(), nil), Identify: nobodyIsSignedIn}
+			change(&c)
+			if _, err := httpadapter.New(c); err == nil || !strings.Contains(err.Error(), field) {
+				t.Errorf("New() = %v, want an error that names %s", err, field)
+			}
+		}
+	}
+}
+
+// While somebody develops, the page says what is wrong with how it is mounted,
+// and nothing while nothing is; otherwise it never does.
+func TestSelfCheck(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		production bool
+		config     func(*httpadapter.Config)
+		header     map[string]string
+		origin     string // of a form, "" = a page is asked for
+		want       []string
+	}{
+		"nothing is wrong": {},
+		"the client's address": {
+			header: map[string]string{"X-Forwarded-For": "198.51.100.7"},
+			want:   []string{"X-Forwarded-For", "Config.ClientIP", "192.0.2.1"},
+		},
+		"a host that knows the client's address": {
+			header: map[string]string{"X-Forwarded-For": "198.51.100.7"},
+			config: func(c *httpadapter.Config) { c.ClientIP = func(*http.Request) string { return "198.51.100.7" } },
+		},
+		"the host's name": {
+			header: map[string]string{"X-Forwarded-Host": "hub.example.com"},
+			want:   []string{`"hub.example.com"`, `Host: "hub.example"`, "Config.TrustedOrigins"},
+		},
+		"the host's name, trusted": {
+			header: map[string]string{"X-Forwarded-Host": "hub.example.com"},
+			config: func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://hub.example.com"} },
+		},
+		"a form that is refused": {
+			origin: "https://hub.example.com",
+			want:   []string{`posted it from "https://hub.example.com"`, `for the host "hub.example"`, `Config.TrustedOrigins to "https://hub.example.com"`},
+		},
+		"production": {production: true, header: map[string]string{"X-Forwarded-For": "198.51.100.7"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			w := newPageWorld(t, pageOptions{config: func(c *httpadapter.Config) {
+				c.Development, c.Logger = !tt.production, slog.New(slog.NewTextHandler(&log, nil))
+				if tt.config != nil {
+					tt.config(c)
+				}
+			}})
+			v := w.visit(t, "ana")
+			r := v.request(http.MethodGet, w.mount("profile/edit"), nil)
+			if tt.origin != "" {
+				r = v.request(http.MethodPost, w.mount("profile/edit"), url.Values{})
+				r.Header.Del("Sec-Fetch-Site") // as on plain HTTP
+				r.Header.Set("Origin", tt.origin)
+			}
+			for name, value := range tt.header {
+				r.Header.Set(name, value)
+			}
+			for range 2 {
+				v.do(r.Clone(t.Context()))
+			}
+			v.says(tt.want...)
+			advice := strings.Count(v.body, `<p class="ly-note ly-warn">`)
+			if (advice > 0) != (tt.want != nil) {
+				t.Errorf("the page has %d pieces of advice, want some: %t", advice, tt.want != nil)
+			}
+			if there := strings.Contains(v.body, "lanyard.css is not there"); there == tt.production {
+				t.Errorf("the page speaks of a style sheet that is not there: %t", there)
+			}
+			if logged := strings.Count(log.String(), "mounted wrong"); (logged == 1) != (tt.want != nil) {
+				t.Errorf("the advice was logged %d times, want once where there is some: %s", logged, &log)
+			}
+		})
+	}
+}
