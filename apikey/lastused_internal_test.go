@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +61,7 @@ func TestNoUseIsLost(t *testing.T) {
 			if err := u.flush(t.Context()); err != nil {
 				t.Fatalf("flush() = %v, want nil", err)
 			}
-			if got := l.last[key]; !got.Equal(at) {
+			if got := l.used(key); !got.Equal(at) {
 				t.Errorf("%s: last used at %v, want %v", what, got, at)
 			}
 		}
@@ -85,14 +86,15 @@ func TestNoUseIsLost(t *testing.T) {
 		for i := range keys {
 			u.mark(table.keep(verdictOn(table, strconv.Itoa(i), 1)), u.watch.now(), "")
 		}
-		l.failing = true
+		l.fail(true)
 		for range 10 {
 			_ = u.flush(t.Context())
 		}
+		synctest.Wait()
 		if l.taken == 0 {
 			t.Error("a store that takes every other call got nothing")
 		}
-		l.failing = false
+		l.fail(false)
 		for i := range keys {
 			wantUsed("stored in parts", strconv.Itoa(i), used)
 		}
@@ -105,14 +107,29 @@ func TestNoUseIsLost(t *testing.T) {
 // ledger is a store that remembers the last use of each key. While it fails it
 // takes every other call.
 type ledger struct {
+	mu           sync.Mutex // the log flushes by itself, too
 	failing      bool
 	calls, taken int
 	last         map[string]time.Time
 }
 
+func (l *ledger) fail(failing bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failing = failing
+}
+
+func (l *ledger) used(key string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last[key]
+}
+
 func (l *ledger) Append(context.Context, lanyard.Event) error { return nil }
 
 func (l *ledger) RecordKeyUse(_ context.Context, uses []store.KeyUse) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.calls++; l.failing && l.calls%2 == 0 {
 		return lanyard.ErrUnavailable
 	}

@@ -8,12 +8,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/httpadapter"
 )
 
-// What docs/embed.md, docs/auth-proxy.md and docs/siem.md show.
+// What docs/embed.md, docs/auth-proxy.md, docs/login.md and docs/siem.md show.
 
 var layout = template.Must(template.New("").Parse(`<!doctype html>
 <html lang="{{.Lang}}" dir="{{.Dir}}">
@@ -22,7 +23,7 @@ var layout = template.Must(template.New("").Parse(`<!doctype html>
 </html>`))
 
 var _ = func(c *httpadapter.Config) {
-	c.Layout = func(w http.ResponseWriter, r *http.Request, p httpadapter.Page) {
+	c.Layout = func(w http.ResponseWriter, _ *http.Request, p httpadapter.Page) {
 		w.WriteHeader(p.Status)
 		_ = layout.Execute(w, p)
 	}
@@ -73,14 +74,43 @@ func whoTheProxySays(r *http.Request) (lanyard.Principal, error) {
 	}, nil
 }
 
+type claims struct {
+	Issuer        string `json:"iss"`
+	Subject       string `json:"sub"`
+	Email         string `json:"email"`
+	EmailVerified bool   `json:"email_verified"`
+	Name          string `json:"name"`
+	GivenName     string `json:"given_name"`
+	FamilyName    string `json:"family_name"`
+	Locale        string `json:"locale"`
+	ZoneInfo      string `json:"zoneinfo"`
+	AuthTime      int64  `json:"auth_time"`
+}
+
+func principalOf(c claims) lanyard.Principal {
+	p := lanyard.Principal{
+		Owner: lanyard.Owner{Subject: c.Subject}, // and Tenant: c.Issuer, where there are several
+		Email: c.Email, EmailVerified: c.EmailVerified,
+		Name: c.Name, GivenName: c.GivenName, FamilyName: c.FamilyName,
+		Locale: c.Locale, ZoneInfo: c.ZoneInfo,
+	}
+	if c.AuthTime > 0 {
+		p.AuthTime = time.Unix(c.AuthTime, 0)
+	}
+	return p
+}
+
+var _ = []any{whoTheProxySays, toSIEM, principalOf}
+
 func toSIEM(events *slog.Logger) func(context.Context, lanyard.Event) {
 	return func(ctx context.Context, e lanyard.Event) {
-		events.InfoContext(ctx, e.Action,
-			slog.Time("event.created", e.At), slog.String("event.id", e.ID), slog.String("event.action", e.Action),
-			slog.String("organization.id", e.Owner.Tenant), slog.String("user.id", e.Owner.Subject),
-			slog.String("user.effective.id", e.Actor.Subject), slog.String("lanyard.via", string(e.Via)),
-			slog.String("lanyard.object", e.Object), slog.String("source.ip", e.IP),
-			slog.String("user_agent.original", e.UserAgent), slog.String("http.request.id", e.RequestID),
-			slog.Any("lanyard.detail", e.Detail))
+		events.InfoContext(ctx, "history",
+			slog.Group("event", slog.Time("created", e.At), slog.String("id", e.ID), slog.String("action", e.Action)),
+			slog.Group("organization", slog.String("id", e.Owner.Tenant)),
+			slog.Group("user", slog.String("id", e.Owner.Subject), slog.Group("effective", slog.String("id", e.Actor.Subject))),
+			slog.Group("source", slog.String("ip", e.IP)),
+			slog.Group("user_agent", slog.String("original", e.UserAgent)),
+			slog.Group("http", slog.Group("request", slog.String("id", e.RequestID))),
+			slog.Group("lanyard", slog.String("via", string(e.Via)), slog.String("object", e.Object), slog.Any("detail", e.Detail)))
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/aichub/lanyard/providertoken"
 )
 
 // Every problem's type is an address in this document.
@@ -26,5 +28,15 @@ func TestProblemsAreDocumented(t *testing.T) {
 		if !strings.Contains(string(text), row) {
 			t.Errorf("docs/reference/problems.md lacks %q", row)
 		}
+	}
+}
+
+// A connection whose address changed while an agent called is to be asked for
+// again, and nobody's fault.
+func TestProxyOfAChangedConnection(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("call: %w", providertoken.ErrForeignOrigin)
+	if p := new(passage).problemOf(err); p.Code != codeUnavailable || p.RetryAfter <= 0 {
+		t.Errorf("problemOf(%v) = %+v, want %s with a time to wait", err, p, codeUnavailable)
 	}
 }

@@ -355,6 +355,8 @@ func (s *passage) problemOf(err error) problem {
 		return problem{Code: codeNotOffered}
 	case errors.Is(err, providertoken.ErrNeedsAttention):
 		return problem{Code: codeNeedsAttention}
+	case errors.Is(err, providertoken.ErrForeignOrigin): // its address changed since the call began
+		return problem{Code: codeUnavailable, RetryAfter: time.Second}
 	case errors.Is(err, providertoken.ErrUnreadable):
 		return problem{Code: codePlatformUnreadable}
 	case errors.Is(err, providertoken.ErrUnreachable):

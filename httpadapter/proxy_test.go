@@ -594,8 +594,10 @@ func TestProxyEndsWithItsCaller(t *testing.T) {
 
 	w = newAgentsWorld(t, &httpadapter.ProxyOptions{Timeout: 50 * time.Millisecond}, nil, nil)
 	res, err = agent.Do(w.request("GET", "/slow", ""))
-	mustAPI(t, err)
 	<-w.platform.gone
+	if err != nil {
+		return // it was cut off before its head arrived
+	}
 	if _, err := io.ReadAll(res.Body); err == nil {
 		t.Error("an answer that was cut off looks whole")
 	}
