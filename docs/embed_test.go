@@ -29,14 +29,15 @@ var _ = func(c *httpadapter.Config) {
 	}
 }
 
-var _ = func(c *httpadapter.Config, nonceOf func(*http.Request) string) {
-	c.Nonce = nonceOf // what your middleware put into this answer's policy
-}
-
 var _ = func(c *httpadapter.Config) {
 	c.Product = "AIC Hub"
 	c.Brand = httpadapter.Brand{Home: "/", Logo: "/static/logo.svg", StyleSheet: "/static/account.css"}
 	c.FrameAncestors = []string{"https://portal.example.com"}
+}
+
+var _ = func(c *httpadapter.Config) {
+	c.TrustedOrigins = []string{"https://hub.example.com"}
+	c.JSONOnly = true
 }
 
 var _ = func(c *httpadapter.Config) {
