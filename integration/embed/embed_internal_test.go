@@ -196,7 +196,7 @@ func (v *visitor) useKey(key string) {
 		if credential != "" {
 			r.Header.Set("Authorization", credential)
 		}
-		if a := v.do(r); !strings.HasPrefix(fmt.Sprint(a.status, " ", a.body), want) {
+		if a := v.do(r); !strings.HasPrefix(fmt.Sprint(a.status, " ", a.body), want) || a.status != http.StatusOK && strings.Contains(a.body, "hello") {
 			v.t.Errorf("GET %shello = %d %s, want %s", v.api, a.status, a.body, want)
 		}
 	}
