@@ -16,26 +16,23 @@ import (
 // bytes.
 const maxForeign = 512
 
-// foreignHash returns the hash a token of an earlier system was imported with,
-// if it has the form of one.
+// foreignPart returns the part of a token of an earlier system of which that
+// kept the hash, if it has the form of one.
 //
 // Options.AcceptForeign says which part was hashed and never what the hash is:
 // who has read a hash somewhere cannot present it as a token.
-func (s *Service) foreignHash(token string) (hash [sha256.Size]byte, ok bool) {
+func (s *Service) foreignPart(token string) (hashed string, ok bool) {
 	if s.foreign == nil || token == "" || len(token) > maxForeign {
-		return hash, false
+		return "", false
 	}
 	defer func() { // the hook is the host's, and what it cannot tell is no token
 		if recover() != nil {
 			s.logger.Error("the hook for foreign tokens panicked", slog.String("stack", string(debug.Stack())))
-			hash, ok = [sha256.Size]byte{}, false
+			hashed, ok = "", false
 		}
 	}()
-	hashed, ok := s.foreign(token)
-	if !ok || hashed == "" {
-		return hash, false
-	}
-	return sha256.Sum256([]byte(hashed)), true
+	hashed, ok = s.foreign(token)
+	return hashed, ok && hashed != ""
 }
 
 // rowOf returns the row of the key that token names, a tombstone too, and
@@ -44,7 +41,9 @@ func (s *Service) rowOf(ctx context.Context, token string) (store.APIKey, error)
 	var hash [sha256.Size]byte
 	if t, ok := parseToken(token, s.accepts); ok {
 		hash = t.hash()
-	} else if hash, ok = s.foreignHash(token); !ok {
+	} else if hashed, ok := s.foreignPart(token); ok {
+		hash = sha256.Sum256(bytesOf(hashed))
+	} else {
 		return store.APIKey{}, lanyard.ErrNotFound
 	}
 	row, err := s.store.APIKeyByHash(ctx, hash[:])

@@ -379,6 +379,19 @@ func TestImportIsSigned(t *testing.T) {
 	}
 }
 
+// A key that ended in the first instant of Unix time has an end.
+func TestImportOfWhatEndedIn1970(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{AcceptForeign: sanctum})
+	results, err := b.Import(t.Context(), []apikey.ImportRequest{{
+		Owner: ana, Name: "ci", Hash: hexHash("secret"), CreatedAt: time.Unix(-1, 0), ExpiresAt: time.Unix(0, 0),
+	}})
+	if err != nil || results[0].Err != nil || results[0].Key.Status != apikey.StatusExpired {
+		t.Fatalf("Import() = %+v, %v, want an expired key", results, err)
+	}
+	b.wantRefused(t, "expired in 1970", "1|secret")
+}
+
 func TestForeignTokens(t *testing.T) {
 	t.Parallel()
 	var asked [][]byte

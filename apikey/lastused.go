@@ -284,25 +284,32 @@ func (u *useLog) flushMarks(ctx context.Context, verdicts []*verdict) error {
 		}
 		k := &v.state.use
 		k.mu.Lock()
-		k.stored, k.first = max(k.stored, marked[i]), nil
+		if marked[i] > k.stored { // else nothing of it was among the uses, and the first may have come since
+			k.stored, k.first = marked[i], nil
+		}
 		k.mu.Unlock()
 	}
 	return err
 }
 
-// flushLeft stores what was seen of keys whose verdicts are gone.
+// flushLeft stores what was seen of keys whose verdicts are gone, in parts as the
+// marks are: all of it may be more than a store takes in time.
 func (u *useLog) flushLeft(ctx context.Context) error {
 	u.mu.Lock()
 	left := u.left
 	u.left = nil
 	u.mu.Unlock()
-	err := u.record(ctx, left)
-	if err != nil {
-		u.mu.Lock()
-		u.left = append(left, u.left[:min(len(u.left), maxLeft-len(left))]...)
-		u.mu.Unlock()
+	for len(left) > 0 {
+		some := min(len(left), flushSize)
+		if err := u.record(ctx, left[:some]); err != nil {
+			u.mu.Lock()
+			u.left = append(left, u.left[:min(len(u.left), maxLeft-len(left))]...)
+			u.mu.Unlock()
+			return err
+		}
+		left = left[some:]
 	}
-	return err
+	return nil
 }
 
 func (u *useLog) record(ctx context.Context, uses []store.KeyUse) error {

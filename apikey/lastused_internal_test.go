@@ -161,3 +161,98 @@ func TestToldIsBounded(t *testing.T) {
 		t.Error("claim() = false of what was released")
 	}
 }
+
+// A key that is used for the first time while a flush is at the store keeps its
+// first use, though its place is one that this flush looked at.
+func TestFirstUseDuringAFlush(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := newVerdicts(2) // all its places share one bit
+		l := &usages{known: make(map[string]store.KeyUsage)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		busy, fresh := table.keep(verdictOn(table, "busy", 1)), table.keep(verdictOn(table, "fresh", 1))
+
+		first := time.Now()
+		l.during = func() {
+			u.mark(fresh, u.watch.now(), "192.0.2.1")
+			<-time.After(2 * time.Second)
+			u.mark(fresh, u.watch.now(), "198.51.100.1")
+		}
+		u.mark(busy, u.watch.now(), "192.0.2.1")
+		if err := u.flush(t.Context()); err != nil {
+			t.Fatalf("flush() = %v, want nil", err)
+		}
+		if err := u.close(t.Context()); err != nil {
+			t.Fatalf("close() = %v, want nil", err)
+		}
+		if got := l.known["fresh"]; !got.FirstUsedAt.Equal(first) || got.FirstUsedFrom != "192.0.2.0/24" {
+			t.Errorf("first used at %v from %s, want %v from 192.0.2.0/24", got.FirstUsedAt, got.FirstUsedFrom, first)
+		}
+	})
+}
+
+// usages is a store that remembers what it was told. During its first call
+// something happens.
+type usages struct {
+	during func()
+	known  map[string]store.KeyUsage
+}
+
+func (*usages) Append(context.Context, lanyard.Event) error { return nil }
+
+func (s *usages) RecordKeyUse(_ context.Context, uses []store.KeyUse) error {
+	if during := s.during; during != nil {
+		s.during = nil
+		during()
+	}
+	for _, u := range uses {
+		s.known[u.ID] = s.known[u.ID].Add(u)
+	}
+	return nil
+}
+
+// What keys left that are forgotten by now is stored in parts: a store that is too
+// slow for all of it at once gets it in the end.
+func TestSlowStoreGetsEverything(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const keys = 5 * flushSize
+		table := newVerdicts(1)
+		l := &slow{each: time.Millisecond, known: make(map[string]bool)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		for i := range keys {
+			v, left := table.put(verdictOn(table, strconv.Itoa(i), 1))
+			u.leave(left)
+			u.mark(v, u.watch.now(), "")
+		}
+		<-time.After(20 * flushEvery)
+		synctest.Wait()
+		if len(l.known) != keys {
+			t.Errorf("after 20 flushes the store knows of %d uses, want %d", len(l.known), keys)
+		}
+		if err := u.close(t.Context()); err != nil {
+			t.Errorf("close() = %v, want nil", err)
+		}
+	})
+}
+
+// slow is a store that takes its time for each use, and nothing of a call that
+// ends before.
+type slow struct {
+	each  time.Duration
+	known map[string]bool
+}
+
+func (*slow) Append(context.Context, lanyard.Event) error { return nil }
+
+func (s *slow) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
+	select {
+	case <-ctx.Done():
+		return lanyard.ErrUnavailable
+	case <-time.After(time.Duration(len(uses)) * s.each):
+	}
+	for _, u := range uses {
+		s.known[u.ID] = true
+	}
+	return nil
+}

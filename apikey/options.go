@@ -23,6 +23,7 @@ const (
 	defaultMaxStale  = 2 * time.Second
 	minMaxStale      = 10 * time.Millisecond
 	defaultMaxCached = 100_000
+	maxMaxCached     = 1 << 26
 )
 
 // maxScope is the longest scope in bytes.
@@ -63,7 +64,8 @@ type Options struct {
 	MaxStale time.Duration
 
 	// MaxCached is of how many keys the verdict is kept, at about 300 bytes
-	// each; of those used least recently it is forgotten. Defaults to 100 000.
+	// each; of those used least recently it is forgotten. At most 2^26.
+	// Defaults to 100 000.
 	MaxCached int
 
 	// Rate is how often a second one key may be used in this process, averaged;
@@ -169,7 +171,7 @@ func (o *Options) validate() error {
 	for field, number := range map[string]bool{
 		"max_life": o.MaxLife < 0, "default_life": o.DefaultLife < 0 || o.MaxLife > 0 && o.DefaultLife > o.MaxLife,
 		"max_stale":  o.MaxStale > 0 && o.MaxStale < minMaxStale,
-		"max_cached": o.MaxCached < 0, "burst": o.Burst < 0, "rate": !(o.Rate >= 0) || math.IsInf(o.Rate, 1),
+		"max_cached": o.MaxCached < 0 || o.MaxCached > maxMaxCached, "burst": o.Burst < 0, "rate": !(o.Rate >= 0) || math.IsInf(o.Rate, 1),
 	} {
 		if number {
 			return &lanyard.InputError{Field: field, Code: lanyard.CodeInvalid, Message: "the value is out of range"}

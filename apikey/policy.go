@@ -25,7 +25,7 @@ func (s *Service) life(now, expires time.Time) (time.Time, error) {
 	if !end.After(now) {
 		return time.Time{}, &lanyard.InputError{Field: "expires_at", Code: lanyard.CodeInvalid, Message: "the time is not in the future"}
 	}
-	if s.maxLife > 0 && end.Sub(now) > s.maxLife+lifeSlack {
+	if s.maxLife > 0 && end.Sub(now)-lifeSlack > s.maxLife {
 		return time.Time{}, &lanyard.InputError{Field: "expires_at", Code: CodeTooLate, Message: "a key may not live that long"}
 	}
 	return end, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -271,6 +272,26 @@ func TestOddRates(t *testing.T) {
 	}
 }
 
+// A foreign token has one rate, however it is written: what of it is not hashed
+// anybody may choose.
+func TestRateOfForeignTokens(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{MaxStale: time.Hour, Rate: 0.001, Burst: 2, AcceptForeign: sanctum})
+	imported, err := b.Import(t.Context(), []apikey.ImportRequest{{Owner: ana, Name: "ci", Hash: hexHash("secret")}})
+	if err != nil || imported[0].Err != nil {
+		t.Fatalf("Import() = %+v, %v", imported, err)
+	}
+	good := 0
+	for i := range 50 {
+		if _, err := b.Verify(t.Context(), fmt.Sprintf("%d|secret", i)); err == nil {
+			good++
+		}
+	}
+	if good != 2 || b.Cached() != 1 {
+		t.Errorf("%d calls were allowed and %d verdicts kept, want 2 and 1", good, b.Cached())
+	}
+}
+
 // Who has spent his rate gets none back by having this process look at other
 // tokens, in whatever number: unknown ones, those of deleted and of expired keys.
 func TestRateOutlivesAFlood(t *testing.T) {
@@ -349,6 +370,20 @@ func TestOptionsOfPolicy(t *testing.T) {
 	} {
 		_, err := apikey.NewService(memory.New(), &o)
 		wantInput(t, fmt.Sprintf("NewService(%s)", field), err, field, lanyard.CodeInvalid)
+	}
+}
+
+// Who writes the largest number for "no bound" hears that there is one, or has it.
+func TestLargestOptions(t *testing.T) {
+	t.Parallel()
+	_, err := apikey.NewService(memory.New(), &apikey.Options{MaxCached: math.MaxInt})
+	wantInput(t, "NewService()", err, "max_cached", lanyard.CodeInvalid)
+
+	b := newBench(t, &apikey.Options{MaxLife: math.MaxInt64})
+	key, token := b.create(t, ana, apikey.CreateRequest{ExpiresAt: start.Add(time.Hour)})
+	b.wantGood(t, "a key for an hour of 292 years", token)
+	if _, err := b.Rotate(t.Context(), ana, key.ID, apikey.RotateRequest{Grace: time.Minute}); err != nil {
+		t.Errorf("Rotate() = %v, want nil", err)
 	}
 }
 

@@ -116,7 +116,7 @@ func (s *Service) sameLife(old store.APIKey, now time.Time) time.Time {
 			end = lastInstant
 		}
 	}
-	if longest := now.Add(s.maxLife + lifeSlack); s.maxLife > 0 && (end.IsZero() || end.After(longest)) {
+	if longest := now.Add(s.maxLife).Add(lifeSlack); s.maxLife > 0 && (end.IsZero() || end.After(longest)) {
 		return now.Add(s.maxLife)
 	}
 	return end

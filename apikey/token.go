@@ -84,7 +84,7 @@ func (s *Service) IsToken(text string) bool {
 	if ours {
 		return true
 	}
-	_, foreign := s.foreignHash(text)
+	_, foreign := s.foreignPart(text)
 	return foreign
 }
 

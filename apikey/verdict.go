@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"crypto/sha256"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -25,7 +26,7 @@ type verdict struct {
 
 	gone atomic.Bool // from the table
 
-	expires int64 // in microseconds of Unix time; 0 = never
+	expires int64 // in microseconds of Unix time; never = not at all
 	mask    uint64
 	marked  atomic.Int64  // when it was used last, by the stopwatch, to the second
 	from    atomic.Uint32 // from where: the hash of an address, 0 = not used yet
@@ -37,6 +38,9 @@ type verdict struct {
 	name  string // for the history
 	owner lanyard.Owner
 }
+
+// never is no instant that a key may expire at; 0 is one, the first of Unix time.
+const never = math.MaxInt64
 
 // keyState is what a process keeps of a key for as long as it has a verdict on
 // it, whichever that is.
@@ -55,7 +59,7 @@ func (s *Service) newVerdict(t presented, row store.KeyLookup, read int64) *verd
 	v := &verdict{
 		hash: t.hash, place: t.place, read: read, epoch: row.Epoch, shard: uint8(store.Shard(k.Owner)),
 		deleted: !k.DeletedAt.IsZero(), deactivated: row.Owner.Deactivated(), rotated: !k.RotatedAt.IsZero(),
-		id: k.ID, name: k.Name, owner: k.Owner, scopes: scopes, mask: s.offered.mask(scopes),
+		id: k.ID, name: k.Name, owner: k.Owner, scopes: scopes, mask: s.offered.mask(scopes), expires: never,
 	}
 	if !k.ExpiresAt.IsZero() {
 		v.expires = k.ExpiresAt.UnixMicro()

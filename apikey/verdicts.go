@@ -12,9 +12,10 @@ import (
 //
 // Reading takes no lock: a table that never grows holds chains of verdicts,
 // linked by atomic pointers. A reader who meets a change may miss a verdict,
-// which costs a read of the store, and finds none that is not in the table.
+// which costs a read of the store, and finds none that left the table before he
+// began.
 //
-// The place of a token depends on its text and a seed of this table, so that
+// The place of a token depends on the text that is hashed and a seed of this table, so that
 // nobody can have tokens imported that make long chains, and so that the
 // processor can fetch a verdict while it still computes the token's SHA-256,
 // which alone decides.

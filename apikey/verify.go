@@ -91,8 +91,9 @@ func (s *Service) recognise(text string) (t presented, ok bool) {
 			return t, true
 		}
 	}
-	if t.hash, ok = s.foreignHash(text); ok {
-		t.place = s.verdicts.place(text)
+	hashed, ok := s.foreignPart(text)
+	if ok { // anybody may choose the rest: it must make no other verdict, with a rate of its own
+		t.place, t.hash = s.verdicts.place(hashed), sha256.Sum256(bytesOf(hashed))
 	}
 	return t, ok
 }
@@ -135,7 +136,7 @@ func (s *Service) sentence(ctx context.Context, v *verdict, now int64, c *Call) 
 		return nil, outcomeDeleted, errRefused
 	case v.deactivated:
 		return nil, outcomeDeactivated, errRefused
-	case v.expires != 0 && s.clock().UnixMicro() >= v.expires:
+	case v.expires != never && s.clock().UnixMicro() >= v.expires:
 		if v.rotated {
 			s.note(ctx, ActionUsedAfterRotate, v, c)
 		}
