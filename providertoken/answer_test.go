@@ -50,6 +50,9 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/br":
 		w.Header().Set("Content-Encoding", "br")
 		_, _ = io.WriteString(w, key)
+	case "/identity-br":
+		w.Header()["Content-Encoding"] = []string{"identity", "br"}
+		_, _ = io.WriteString(w, key)
 	case "/header":
 		w.Header().Set("X-Long", strings.Repeat("x", 1<<20))
 	default:
@@ -126,6 +129,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		}
 	}
 	is(t, "an answer in another encoding", get(t, c, "GET", base+"/br"), providertoken.ErrUnreadable)
+	is(t, "an answer in two encodings", get(t, c, "GET", base+"/identity-br"), providertoken.ErrUnreadable)
 	is(t, "a header without an end", get(t, c, "GET", base+"/header"), providertoken.ErrUnreachable)
 	_, w, base = newAnswers(t, func(o *providertoken.Options) { o.MaxAnswer = -1 })
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/bomb", nil)
@@ -196,6 +200,8 @@ func TestTheQueryIsGuarded(t *testing.T) {
 		"%70rivate_token=thief&b=2":         "b=2",
 		"os_username=x&os_password=y&q=%zz": "q=%zz",
 		"pageToken=3&token_type=x":          "pageToken=3&token_type=x",
+		"a=1;private_token=thief;b=2":       "a=1;b=2",
+		"private_token=thief;b=2&c=3;":      "b=2&c=3",
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/things", nil)
 		ok(t, err)
@@ -222,6 +228,56 @@ func TestAnAnswerIsWhole(t *testing.T) {
 	send(t, w.client(t, nil), req)
 	if text := fmt.Sprint(a.last().header); strings.Contains(text, "of-the-caller") {
 		t.Errorf("what should stay behind arrived: %s", text)
+	}
+}
+
+// turning is a context that does something when it is asked for its end.
+type turning struct {
+	context.Context //nolint:containedctx // it is a context
+	turn            func()
+}
+
+func (c turning) Done() <-chan struct{} {
+	c.turn()
+	return c.Context.Done()
+}
+
+// What was looked at is what goes out, whatever the caller does to his request
+// meanwhile.
+func TestARequestCannotTurn(t *testing.T) {
+	t.Parallel()
+	a, w, base := newAnswers(t, nil)
+	there, err := url.Parse(base)
+	ok(t, err)
+	c := w.client(t, &providertoken.Use{ReadOnly: true})
+	var req *http.Request
+	turned := false
+	req, err = http.NewRequestWithContext(turning{t.Context(), func() {
+		if req != nil {
+			req.URL.Host, req.URL.Path, req.Method, turned = "localhost:"+there.Port(), "/stolen", http.MethodDelete, true
+		}
+	}}, http.MethodGet, base+"/things", nil)
+	ok(t, err)
+	res, err := c.Transport.RoundTrip(req)
+	if err == nil {
+		_ = res.Body.Close()
+	}
+	got := a.last()
+	if !turned || got.host != there.Host || got.method != http.MethodGet || got.path == "/stolen" {
+		t.Errorf("a request that turned (%v) went out as %s %s%s, want GET %s/things", turned, got.method, got.host, got.path, there.Host)
+	}
+}
+
+// Trailers are headers that come later.
+func TestTrailersStayBehind(t *testing.T) {
+	t.Parallel()
+	a, w, base := newAnswers(t, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/things", io.MultiReader(strings.NewReader("body")))
+	ok(t, err)
+	req.Trailer = http.Header{"X-Key": {"of-the-caller"}}
+	send(t, w.client(t, nil), req)
+	if got := a.last().after; len(got) > 0 {
+		t.Errorf("the trailer %v went out", got)
 	}
 }
 

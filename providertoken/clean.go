@@ -68,7 +68,7 @@ func (m method) cleanField(f Field, text string) (string, error) {
 	case TypeDNSLabel:
 		text = strings.ToLower(text)
 		if f.Origin {
-			text = labelOf(text, m.accept)
+			text = labelOf(text, m.accept, m.shared)
 		}
 		if !validDNSLabel(text) {
 			return "", refuse(at, lanyard.CodeInvalid, "letters, digits and hyphens, at most 63")
@@ -85,9 +85,11 @@ func (m method) cleanField(f Field, text string) (string, error) {
 }
 
 // labelOf returns the label of a pasted address in one of the domains:
-// acme.example.com and https://acme.example.com:443/home?tab=1 are acme, and so
-// is https://example.com/acme. What is no such address is returned as it is.
-func labelOf(text string, domains []string) string {
+// acme.example.com and https://acme.example.com:443/home?tab=1 are acme. On the
+// shared host, on which the label stands in the path, https://example.com/acme is
+// acme, and api.example.com is another of the platform's hosts. What is no such
+// address is returned as it is.
+func labelOf(text string, domains []string, shared string) string {
 	_, address, isURL := strings.Cut(text, "://")
 	if !isURL {
 		address = text
@@ -98,14 +100,13 @@ func labelOf(text string, domains []string) string {
 	}
 	host = strings.TrimSuffix(host, ":443")
 	for _, domain := range domains {
-		if label, ok := strings.CutSuffix(host, "."+domain); ok && validDNSLabel(label) {
+		label, ok := strings.CutSuffix(host, "."+domain)
+		if domain == shared {
+			end := strings.IndexAny(path+"/", "/?#")
+			label, ok = path[:end], host == domain
+		}
+		if ok && validDNSLabel(label) {
 			return label
-		}
-		if i := strings.IndexAny(path, "/?#"); i >= 0 {
-			path = path[:i]
-		}
-		if host == domain && validDNSLabel(path) {
-			return path
 		}
 	}
 	return text

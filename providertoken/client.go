@@ -172,6 +172,8 @@ func (l *lease) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
+	asked := req
+	req = ownCopy(req)
 	now, line, err := l.admit(req)
 	if err != nil {
 		l.service.telemetry.refuse(ctx, l.provider, err)
@@ -183,7 +185,7 @@ func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Request = req // and not the one with the credential
+	res.Request = asked // and not the one with the credential
 	l.used(ctx, line)
 	if res.StatusCode == http.StatusUnauthorized && !now.dest.method.Lockout {
 		l.doubt(ctx, line, now)

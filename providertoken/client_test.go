@@ -186,6 +186,8 @@ type arrival struct {
 	query  string
 	host   string
 	header http.Header
+	method string
+	after  http.Header // the trailer
 }
 
 func (r *recorder) sendTo(target string) {
@@ -209,7 +211,7 @@ func (r *recorder) last() arrival {
 func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_, _ = io.Copy(io.Discard, req.Body)
 	r.mu.Lock()
-	r.seen = append(r.seen, arrival{req.URL.Path, req.URL.RawQuery, req.Host, req.Header.Clone()})
+	r.seen = append(r.seen, arrival{req.URL.Path, req.URL.RawQuery, req.Host, req.Header.Clone(), req.Method, req.Trailer.Clone()})
 	target := r.target
 	r.mu.Unlock()
 	switch req.URL.Path {

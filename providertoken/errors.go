@@ -11,6 +11,7 @@ import (
 // Codes of the *lanyard.InputError of this package, besides lanyard's own.
 const (
 	CodeSecretRequired = "secret-required" // the destination changed: all secrets must be typed again
+	CodeSecretLost     = "secret-lost"     // the stored one does not open: it must be typed again
 	CodeMasked         = "masked"          // mask characters instead of a secret
 
 	CodeLooksLikeOther = "looks-like-other" // another platform's token; an *OtherPlatformError
@@ -31,6 +32,11 @@ var (
 	// credential when it was last asked. Nothing is sent until its owner
 	// edits or verifies it.
 	ErrNeedsAttention = errors.New("the platform rejects the credential: its owner has to renew it")
+
+	// ErrSecretLost says that a stored secret does not open: its key is gone, or
+	// somebody wrote into its row. Nothing is sent. It is an ErrNeedsAttention,
+	// for only its owner can help: by typing it again.
+	ErrSecretLost = fmt.Errorf("a stored secret does not open: %w", ErrNeedsAttention)
 
 	// ErrForeignOrigin says that a request does not go to one of the
 	// connection's own origins. Nothing was sent.
@@ -79,6 +85,15 @@ func (e *RateLimitError) Error() string { return ErrRateLimited.Error() }
 
 // Unwrap returns ErrRateLimited.
 func (e *RateLimitError) Unwrap() error { return ErrRateLimited }
+
+// lostSecretError is an ErrSecretLost that says which field's it is.
+type lostSecretError struct {
+	field string
+	cause error
+}
+
+func (e *lostSecretError) Error() string   { return "open " + e.field + ": " + e.cause.Error() }
+func (e *lostSecretError) Unwrap() []error { return []error{ErrSecretLost, e.cause} }
 
 // VerificationError says that a save was refused because the platform did not
 // prove the credential. Nothing was stored.

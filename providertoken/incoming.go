@@ -20,8 +20,10 @@ func (now *sight) incoming(res *http.Response, most int64) error {
 		return ErrUnreadable
 	}
 	empty := res.Body == nil || res.Body == http.NoBody
-	if encoding := res.Header.Get("Content-Encoding"); !empty && encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return ErrUnreadable
+	for _, encoding := range res.Header.Values("Content-Encoding") {
+		if !empty && encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return ErrUnreadable
+		}
 	}
 	if !empty {
 		now.sayWhen(res)

@@ -40,6 +40,7 @@ type method struct {
 	headers map[string]template
 	fixed   bool     // the operator gave the address
 	accept  []string // domains of a pasted address; none where it would not say which field it means
+	shared  string   // the one of them on which the field stands in the path
 }
 
 // asks reports whether the user types that field: not one that decides the
@@ -122,6 +123,7 @@ func newOffer(d Definition) *offer {
 		parsed := method{Method: m, headers: map[string]template{}}
 		if len(o.base.fields()) == 1 {
 			parsed.accept = d.Instance.Accept
+			parsed.shared, _, _ = strings.Cut(strings.TrimPrefix(d.Instance.Base, "https://"), "/") // no domain where it is a template
 		}
 		for name, text := range m.Headers {
 			parsed.headers[http.CanonicalHeaderKey(name)], _ = parseTemplate(text)
@@ -266,6 +268,13 @@ func (o *offer) destination(methodID string, fields map[string]string) (destinat
 	m, ok := o.methods[methodID]
 	if !ok {
 		return destination{}, ErrNotOffered
+	}
+	// A row can be edited by hand, and what its owner types again is sealed for
+	// whatever it says then: behind a slash the domain would be a path.
+	for _, f := range m.Fields {
+		if value := fields[f.Name]; f.Origin && value != "" && !validDNSLabel(value) {
+			return destination{}, ErrNotOffered
+		}
 	}
 	d := destination{offer: o, method: m, fields: fields, digest: o.digest(m, fields)}
 	var err error

@@ -159,6 +159,14 @@ func TestLabelOf(t *testing.T) {
 		"dev.azure.com/acme":                     "acme",
 		"https://acme.visualstudio.com":          "acme",
 		"https://dev.azure.com/":                 "https://dev.azure.com/",
+		"https://dev.azure.com/acme?x=1":         "acme",
+		"https://vssps.dev.azure.com/acme":       "https://vssps.dev.azure.com/acme",
+		"https://atlassian.net/login":            "https://atlassian.net/login",
+		"https://dev.azure.com@evil.example/x":   "https://dev.azure.com@evil.example/x",
+		"https://evil.example\\.atlassian.net":   "https://evil.example\\.atlassian.net",
+		"https://acme.atlassian.net.":            "https://acme.atlassian.net.",
+		"https://acme%2eevil.atlassian.net":      "https://acme%2eevil.atlassian.net",
+		"https://ácme.atlassian.net":             "https://ácme.atlassian.net",
 		"acme.evil.example":                      "acme.evil.example",
 		"a.b.atlassian.net":                      "a.b.atlassian.net",
 		"acme.atlassian.net.evil.example":        "acme.atlassian.net.evil.example",
@@ -166,10 +174,10 @@ func TestLabelOf(t *testing.T) {
 		"https://acme.atlassian.net:8443/":       "https://acme.atlassian.net:8443/",
 		"notatlassian.net":                       "notatlassian.net",
 	} {
-		if got := labelOf(text, domains); got != want {
+		if got := labelOf(text, domains, "dev.azure.com"); got != want {
 			t.Errorf("labelOf(%q) = %q, want %q", text, got, want)
 		}
-		if got := labelOf(text, nil); got != text {
+		if got := labelOf(text, nil, ""); got != text {
 			t.Errorf("labelOf(%q) without domains = %q", text, got)
 		}
 	}

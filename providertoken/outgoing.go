@@ -7,13 +7,26 @@ import (
 	"strings"
 )
 
-// outgoing returns the request that is sent: the caller's, with the credential
-// in the place of whatever else says who calls.
-func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
-	out := req.WithContext(req.Context())
-	out.Host = "" // the URL's: another name would be another server
-	out.Header = make(http.Header, len(req.Header)+len(now.headers)+1)
-	for name, values := range req.Header {
+// ownCopy returns a request whose method and address are ours: the caller's
+// could lead elsewhere once they were looked at, by a context of his own making
+// or while the request waits for its place.
+func ownCopy(req *http.Request) *http.Request {
+	own := req.WithContext(req.Context())
+	if req.URL != nil {
+		u := *req.URL
+		own.URL = &u
+	}
+	return own
+}
+
+// outgoing makes of an own copy the request that is sent: the caller's, with the
+// credential in the place of whatever else says who calls.
+func (now *sight) outgoing(out *http.Request, readOnly bool) *http.Request {
+	given := out.Header
+	out.Host = ""     // the URL's: another name would be another server
+	out.Trailer = nil // headers, too
+	out.Header = make(http.Header, len(given)+len(now.headers)+1)
+	for name, values := range given {
 		if !now.strips(name, readOnly) {
 			name = http.CanonicalHeaderKey(name)
 			out.Header[name] = append(out.Header[name], values...)
@@ -22,10 +35,8 @@ func (now *sight) outgoing(req *http.Request, readOnly bool) *http.Request {
 	for name, value := range now.headers {
 		out.Header.Set(name, value.Reveal())
 	}
-	if query, found := withoutCredentials(req.URL.RawQuery, now.dest.offer.def.CredentialParameters); found {
-		u := *req.URL
-		u.RawQuery, u.ForceQuery = query, false
-		out.URL = &u
+	if query, found := withoutCredentials(out.URL.RawQuery, now.dest.offer.def.CredentialParameters); found {
+		out.URL.RawQuery, out.URL.ForceQuery = query, false
 	}
 	return out
 }
@@ -81,26 +92,39 @@ var credentialParameters = map[string]bool{
 }
 
 // withoutCredentials returns a query without the parameters that say who calls,
-// the platform's own among them, and whether there were any.
+// the platform's own among them, and whether there were any. A semicolon stands
+// between parameters, too: HTML 4.01 (appendix B.2.2) asked servers to read it
+// so, and some do.
 func withoutCredentials(query string, own []string) (string, bool) {
-	if query == "" {
-		return query, false
-	}
-	var kept []string
+	kept := make([]byte, 0, len(query))
 	found := false
-	for part := range strings.SplitSeq(query, "&") {
-		name, _, _ := strings.Cut(part, "=")
-		if plain, err := url.QueryUnescape(name); err == nil {
-			name = plain
+	for start := 0; start < len(query); {
+		end := len(query)
+		if i := strings.IndexAny(query[start:], "&;"); i >= 0 {
+			end = start + i
 		}
-		if name = strings.ToLower(name); credentialParameters[name] || slices.Contains(own, name) {
+		part := query[start:end]
+		switch {
+		case saysWhoCalls(part, own):
 			found = true
-			continue
+		case len(kept) > 0:
+			kept = append(append(kept, query[start-1]), part...)
+		default:
+			kept = append(kept, part...)
 		}
-		kept = append(kept, part)
+		start = end + 1
 	}
 	if !found {
 		return query, false
 	}
-	return strings.Join(kept, "&"), true
+	return string(kept), true
+}
+
+func saysWhoCalls(parameter string, own []string) bool {
+	name, _, _ := strings.Cut(parameter, "=")
+	if plain, err := url.QueryUnescape(name); err == nil {
+		name = plain
+	}
+	name = strings.ToLower(name)
+	return credentialParameters[name] || slices.Contains(own, name)
 }

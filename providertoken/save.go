@@ -159,8 +159,9 @@ func written(row store.ProviderToken) time.Time {
 // Update changes a connection; a change of fields or secrets is verified
 // first. A change of a field that decides the address asks for all secrets
 // again: an *lanyard.InputError with CodeSecretRequired for each that is
-// missing. An edit that changes nothing writes nothing; a secret that is typed
-// again is a change. Other errors are those of Create, lanyard.ErrNotFound,
+// missing. A kept secret that does not open is asked for with CodeSecretLost. An
+// edit that changes nothing writes nothing; a secret that is typed again is a
+// change. Other errors are those of Create, lanyard.ErrNotFound,
 // lanyard.ErrConflict for another version and ErrNotOffered.
 func (s *Service) Update(ctx context.Context, owner lanyard.Owner, id string, r UpdateRequest) (_ Token, err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Update", tokenAttr(id)...)
@@ -251,7 +252,11 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		old := *row
 		old.Secrets = maps.Clone(row.Secrets)
 		maps.DeleteFunc(old.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return typed })
-		if kept, err = s.open(ctx, old, before); err != nil {
+		kept, err = s.open(ctx, old, before)
+		if lost := (*lostSecretError)(nil); errors.As(err, &lost) {
+			return fmt.Errorf("%w: %w", refuse("secrets/"+lost.field, CodeSecretLost, "the stored secret is needed again"), lost)
+		}
+		if err != nil {
 			return err
 		}
 		after = before.with(fields)
@@ -332,7 +337,7 @@ func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, ve
 
 // Verify asks the platform again and keeps what it says for or against the
 // credential; an answer that decides nothing changes nothing. Errors:
-// lanyard.ErrNotFound, ErrNotOffered, lanyard.ErrDeactivated,
+// lanyard.ErrNotFound, ErrNotOffered, ErrSecretLost, lanyard.ErrDeactivated,
 // lanyard.ErrConflict when the connection was changed meanwhile.
 func (s *Service) Verify(ctx context.Context, owner lanyard.Owner, id string) (_ Verification, err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Verify", tokenAttr(id)...)

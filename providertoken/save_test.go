@@ -443,3 +443,36 @@ func TestCheck(t *testing.T) {
 	ok(t, w.store.Close())
 	is(t, "Check of a closed store", w.tokens.Check(t.Context()), lanyard.ErrClosed)
 }
+
+// Nor does a row that was edited by hand lead a secret that is typed again, or
+// the link to revoke it, out of the platform's domain.
+func TestARowThatNamesAnotherHost(t *testing.T) {
+	t.Parallel()
+	for _, site := range []string{"evil.example/", "evil.example/x", "evil.example:443/", "evil.example/..", "127.0.0.1/"} {
+		w := newWorld(t, nil)
+		now, sealed := w.clock.Now(), w.row(t, w.connect(t).ID)
+		row := store.ProviderToken{
+			ID: lanyard.NewID(), Owner: ana, OwnerKeyID: sealed.OwnerKeyID, Secrets: sealed.Secrets, ProviderID: "azure-devops", MethodID: "pat", CreatedAt: now, UpdatedAt: now,
+			Fields: map[string]string{"organization": site}, Origin: "https://dev.azure.com",
+		}
+		jira := row
+		jira.ID, jira.ProviderID, jira.MethodID = lanyard.NewID(), "jira-cloud", "api_token"
+		jira.Fields = map[string]string{"site": site, "email": "ana@acme.example"}
+		for _, r := range []store.ProviderToken{row, jira} {
+			ok(t, w.store.CreateProviderToken(t.Context(), r, 10, lanyard.NewEvent(t.Context(), now, ana, "test", r.ID)))
+			got, err := w.tokens.Token(t.Context(), ana, r.ID)
+			ok(t, err)
+			if got.Status != providertoken.StatusNotOffered || got.Base != "" || got.RevokeURL != "" {
+				t.Errorf("a row at %q is %s at %q, revoked at %q, want it nowhere", site, got.Status, got.Base, got.RevokeURL)
+			}
+			name := "api_token"
+			if r.ProviderID == "azure-devops" {
+				name = "pat"
+			}
+			_, err = w.tokens.Update(t.Context(), ana, r.ID, providertoken.UpdateRequest{
+				Secrets: map[string]lanyard.Secret{name: lanyard.NewSecret("typed-again-0123456789")},
+			})
+			is(t, "a secret typed again for "+site, err, providertoken.ErrNotOffered)
+		}
+	}
+}

@@ -3,12 +3,11 @@ package providertoken
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"html"
+	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf16"
 )
 
 // shortestSpelling is how long a text has to be to be looked for. What is
@@ -65,17 +64,12 @@ func byLength(a, b string) int { return len(a) - len(b) }
 // offsets.
 func spellings(text string) []string {
 	inHex := hex.EncodeToString([]byte(text))
-	all := make([]string, 0, 20)
+	all := make([]string, 0, 48)
 	all = append(all, text, inHex, strings.ToUpper(inHex))
 	if strings.ContainsFunc(text, isEscaped) {
-		query, path := url.QueryEscape(text), url.PathEscape(text)
-		all = append(all, query, lowerEscapes(query), path, lowerEscapes(path), html.EscapeString(text))
-		plain := strings.ReplaceAll(strings.ReplaceAll(text, `\`, `\\`), `"`, `\"`)
-		all = append(all, plain, strings.ReplaceAll(plain, "/", `\/`))
-		if quoted, err := json.Marshal(text); err == nil { // with < > & escaped
-			inner := string(quoted[1 : len(quoted)-1])
-			all = append(all, inner, strings.ReplaceAll(inner, "/", `\/`))
-		}
+		all = append(all, inAddress(text)...)
+		all = append(all, inHTML(text)...)
+		all = append(all, inJSON(text)...)
 	}
 	for offset := range 3 {
 		// What the neighbours have a part in is left out.
@@ -89,19 +83,102 @@ func spellings(text string) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return len(s) < shortestSpelling })
 }
 
+// unescaped are the characters, besides letters and digits, that the usual
+// libraries leave as they are: RFC 3986 section 2.3; Go's PathEscape; Python's
+// quote; ECMAScript's encodeURIComponent and encodeURI (ECMA-262 section 19.2.6);
+// forms (WHATWG URL section 1.3), as Java's URLEncoder.
+var unescaped = []string{"-._~", "-._~$&+=:@", "-._~/", "-._~!*'()", "-._~!*'();/?:@&=+$,#", "-._*"}
+
+func inAddress(text string) []string {
+	var all []string
+	for _, plain := range unescaped {
+		upper := percent(text, plain, "0123456789ABCDEF")
+		lower := percent(text, plain, "0123456789abcdef")
+		all = append(all, upper, lower)
+		if strings.Contains(text, " ") {
+			all = append(all, strings.ReplaceAll(upper, "%20", "+"), strings.ReplaceAll(lower, "%20", "+"))
+		}
+	}
+	return all
+}
+
+// percent escapes all bytes but letters, digits and those in plain.
+func percent(text, plain, digits string) string {
+	out := make([]byte, 0, 3*len(text))
+	for i := range len(text) {
+		if c := text[i]; c < 0x80 && (!isEscaped(rune(c)) && !strings.ContainsRune("-._~", rune(c)) || strings.IndexByte(plain, c) >= 0) {
+			out = append(out, c)
+		} else {
+			out = append(out, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(out)
+}
+
+// htmlEscapers write a text as the usual libraries do: Go's html and
+// html/template, Python, PHP, Java and Ruby, Handlebars, Mustache, OWASP.
+var htmlEscapers = func() (all []*strings.Replacer) {
+	for _, pairs := range [][]string{
+		{`"`, "&#34;", "'", "&#39;"},
+		{`"`, "&#34;", "'", "&#39;", "+", "&#43;"},
+		{`"`, "&quot;"},
+		{`"`, "&quot;", "'", "&#x27;"},
+		{`"`, "&quot;", "'", "&#039;"},
+		{`"`, "&quot;", "'", "&#39;"},
+		{`"`, "&quot;", "'", "&#x27;", "`", "&#x60;", "=", "&#x3D;"},
+		{`"`, "&quot;", "'", "&#39;", "`", "&#x60;", "=", "&#x3D;", "/", "&#x2F;"},
+		{`"`, "&quot;", "'", "&#x27;", "/", "&#x2F;"},
+	} {
+		all = append(all, strings.NewReplacer(append(pairs, "&", "&amp;", "<", "&lt;", ">", "&gt;")...))
+	}
+	return all
+}()
+
+func inHTML(text string) []string {
+	all := make([]string, 0, len(htmlEscapers))
+	for _, escape := range htmlEscapers {
+		all = append(all, escape.Replace(text))
+	}
+	return all
+}
+
+// inJSON writes a text as JSON does: with nothing escaped that need not be
+// (RFC 8259 section 7), without what HTML reads, as Go, and as Gson also without
+// = and '; each also in ASCII alone, as Python, and with \/, as PHP.
+func inJSON(text string) []string {
+	var all []string
+	for _, more := range []string{"", "<>&", "<>&='"} {
+		for _, ascii := range []bool{false, true} {
+			plain := jsonText(text, more, ascii)
+			all = append(all, plain, strings.ReplaceAll(plain, "/", `\/`))
+		}
+	}
+	return all
+}
+
+// jsonText writes a text that has no control characters.
+func jsonText(text, more string, ascii bool) string {
+	var b strings.Builder
+	for _, c := range text {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(c)
+		case strings.ContainsRune(more, c), ascii && c > 0x7e:
+			for _, unit := range utf16.Encode([]rune{c}) {
+				fmt.Fprintf(&b, `\u%04x`, unit)
+			}
+		default:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
+
 // isEscaped reports whether some way of escaping changes c: all but the
 // unreserved characters of RFC 3986 section 2.3.
 func isEscaped(c rune) bool {
 	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && !strings.ContainsRune("-._~", c)
-}
-
-// lowerEscapes writes %2F as %2f.
-func lowerEscapes(escaped string) string {
-	parts := strings.Split(escaped, "%")
-	for i := 1; i < len(parts); i++ {
-		parts[i] = strings.ToLower(parts[i][:2]) + parts[i][2:]
-	}
-	return strings.Join(parts, "%")
 }
 
 // span is a part of a text, from and to in bytes.

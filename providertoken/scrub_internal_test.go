@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -53,7 +54,7 @@ func TestScrubberMasksEverySpelling(t *testing.T) {
 	raw := hex.EncodeToString([]byte(odd))
 	written := map[string]string{
 		"raw": odd, "query": url.QueryEscape(odd), "path": url.PathEscape(odd),
-		"lower query": lowerEscapes(url.QueryEscape(odd)),
+		"lower query": regexp.MustCompile("%..").ReplaceAllStringFunc(url.QueryEscape(odd), strings.ToLower),
 		"json":        `canary-7/x+Q\"w\\e<r&t%y=Zz`, "json for html": `canary-7/x+Q\"w\\e\u003cr\u0026t%y=Zz`,
 		"json with slashes": `canary-7\/x+Q\"w\\e<r&t%y=Zz`,
 		"html":              `canary-7/x+Q&#34;w\e&lt;r&amp;t%y=Zz`,
@@ -80,6 +81,32 @@ func TestScrubberMasksEverySpelling(t *testing.T) {
 					t.Errorf("base64 after %d characters in pieces of %d: %q", user, piece, got)
 				}
 			}
+		}
+	}
+}
+
+// Languages and libraries differ in what they escape.
+func TestScrubberKnowsTheUsualLibraries(t *testing.T) {
+	t.Parallel()
+	s := newScrubber([]string{`p"q'r/s=t+u!v&é`})
+	for library, text := range map[string]string{
+		"encodeURIComponent":        `p%22q'r%2Fs%3Dt%2Bu!v%26%C3%A9`,
+		"encodeURI":                 `p%22q'r/s=t+u!v&%C3%A9`,
+		"Python quote":              `p%22q%27r/s%3Dt%2Bu%21v%26%C3%A9`,
+		"Java URLEncoder":           `p%22q%27r%2Fs%3Dt%2Bu%21v%26%C3%A9`,
+		"Python html":               `p&quot;q&#x27;r/s=t+u!v&amp;é`,
+		"PHP htmlspecialchars":      `p&quot;q&#039;r/s=t+u!v&amp;é`,
+		"Ruby ERB":                  `p&quot;q&#39;r/s=t+u!v&amp;é`,
+		"Handlebars":                `p&quot;q&#x27;r/s&#x3D;t+u!v&amp;é`,
+		"Mustache":                  `p&quot;q&#39;r&#x2F;s&#x3D;t+u!v&amp;é`,
+		"Go html/template":          `p&#34;q&#39;r/s=t&#43;u!v&amp;é`,
+		"Gson":                      `p\"q\u0027r/s\u003dt+u!v\u0026é`,
+		"Python json":               `p\"q'r/s=t+u!v&\u00e9`,
+		"PHP json_encode":           `p\"q'r\/s=t+u!v&\u00e9`,
+		"encodeURIComponent, lower": `p%22q'r%2fs%3dt%2bu!v%26%c3%a9`,
+	} {
+		if got := s.text("<" + text + ">"); got != "<"+strings.Repeat("*", len(text))+">" {
+			t.Errorf("%s: %q, want it masked", library, got)
 		}
 	}
 }

@@ -46,6 +46,7 @@ func (s *Service) open(ctx context.Context, row store.ProviderToken, d destinati
 		if err != nil {
 			if errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, crypto.ErrUnknownKey) {
 				s.alarm(ctx, row, name, err)
+				return nil, &lostSecretError{name, err}
 			}
 			return nil, fmt.Errorf("open %s: %w", name, err)
 		}
