@@ -30,7 +30,7 @@ func computedTexts() map[string][]string {
 		"tab.":             {"profile", "keys", "tokens", "activity", "docs"},
 		"docs.tag.":        {"profile", "api-keys", "provider-tokens", "service"},
 		"verdict.":         append(verdictTexts(), verdicts...),
-		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeMasked, providertoken.CodeLooksLikeOther},
+		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeSecretLost, providertoken.CodeMasked, providertoken.CodeLooksLikeOther},
 		"keys.":            {"expires_in", "expires_today"},
 		"tokens.":          {"expires_in", "expires_today"},
 		"done.":            {"profile-saved", "profile-directory", "key-created", "key-renamed", "key-deleted", "token-saved", "token-changed", "token-unverified", "token-unverifiable", "token-deleted", "token-revoked-deleted"},
@@ -70,7 +70,7 @@ func actions() []string {
 
 // ofProxy are the problems of a Proxy alone. It answers agents, in English.
 func ofProxy(code string) bool {
-	return slices.Contains([]string{"needs-attention", "not-offered", "platform-unreachable", "platform-unreadable"}, code)
+	return slices.Contains([]string{"not-offered", "platform-unreachable", "platform-unreadable"}, code)
 }
 
 func problems() (ids []string) {

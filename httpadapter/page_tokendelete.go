@@ -65,6 +65,11 @@ func (p *page) deleteToken(q *pageCall) error {
 	}
 	// Where the token can be revoked is not known any more once it is deleted.
 	t, err := p.h.config.ProviderTokens.Token(q.r.Context(), q.caller.Owner, q.id)
+	if errors.Is(err, lanyard.ErrNotFound) {
+		if e, was := p.deleted(q); was {
+			return p.showDeletedBefore(q, e)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -88,19 +93,51 @@ func (p *page) deleteToken(q *pageCall) error {
 	return p.showRevoke(q, t, name, revokes)
 }
 
-// wasRevoked asks the history whether the platform ended the token that was
-// deleted just now.
+// wasRevoked reports whether the platform ended the token that was deleted just
+// now.
 func (p *page) wasRevoked(q *pageCall) bool {
+	e, found := p.deleted(q) // and else he is told to do it himself
+	return found && e.Detail[providertoken.DetailRevoked] == "yes"
+}
+
+// deleted returns what the newest part of the history has of the deletion of
+// what the address names.
+func (p *page) deleted(q *pageCall) (lanyard.Event, bool) {
 	activity, err := p.h.config.Profiles.Activity(q.r.Context(), q.caller.Owner, profile.Page{})
 	if err != nil {
-		return false // and he is told to do it himself
+		return lanyard.Event{}, false
 	}
 	for _, e := range activity.Events {
 		if e.Action == providertoken.ActionDeleted && e.Object == q.id {
-			return e.Detail[providertoken.DetailRevoked] == "yes"
+			return e, true
 		}
 	}
-	return false
+	return lanyard.Event{}, false
+}
+
+// showDeletedBefore answers a form that was sent a second time, as by loading its
+// answer again. Where the token can be revoked is not known any more.
+func (p *page) showDeletedBefore(q *pageCall, e lanyard.Event) error {
+	name := e.Detail[providertoken.DetailProvider]
+	if provider, ok := p.provider(name); ok {
+		name = provider.Name
+	}
+	text := "token_deleted.before"
+	if e.Detail[providertoken.DetailRevoked] == "yes" {
+		text = "token_deleted.before_revoked"
+	}
+	v := p.view(q, p.text.say("token_deleted.before_title", "Provider", name, "Label", e.Detail[providertoken.DetailLabel]), revocation{
+		Text: p.text.say(text, "Provider", name, "Date", q.day(e.At)), Back: q.base + "provider-tokens",
+	})
+	v.Status, v.FocusTitle = http.StatusNotFound, true
+	return p.render(q, "token_deleted", v)
+}
+
+// revocation is what the page shows of a token that is deleted.
+type revocation struct {
+	Text, Link string
+	Address    string // "" = unknown
+	Back       string
 }
 
 // showRevoke says that the token is gone from here and not from its platform,
@@ -111,7 +148,7 @@ func (p *page) showRevoke(q *pageCall, t providertoken.Token, name string, tried
 	if tried {
 		why = "token_deleted.not_revoked"
 	}
-	v := p.view(q, p.text.say("token_deleted.title", "Provider", name, "Label", t.Label), struct{ Text, Link, Address, Back string }{
+	v := p.view(q, p.text.say("token_deleted.title", "Provider", name, "Label", t.Label), revocation{
 		Text: p.text.say(why, "Provider", name), Link: p.text.say("token_deleted.link", "Provider", name),
 		Address: t.RevokeURL, Back: q.base + "provider-tokens",
 	})

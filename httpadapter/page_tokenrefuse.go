@@ -59,7 +59,7 @@ func (p *page) sayInputs(q *pageCall, f *tokenForm, secrets map[string]lanyard.S
 			errs.add(e.Field, p.text.say("error.looks-like-other", "Label", f.method.Fields[i].Label,
 				"Provider", f.provider.Name, "Token", hint.Token, "Vowel", vowelFirst(hint.Token))+p.elsewhere(q, f, e.Field, hint))
 		case i >= 0:
-			f.again[e.Field] = e.Code == providertoken.CodeSecretRequired
+			f.again[e.Field] = e.Code == providertoken.CodeSecretRequired || e.Code == providertoken.CodeSecretLost
 			errs.add(e.Field, p.fieldText(*f, f.method.Fields[i], e.Code))
 		case e.Field == "label":
 			errs.add("label", p.errorText(e.Code, p.text.say("token_form.label")))

@@ -151,7 +151,10 @@ func (p *page) verdictAndAdvice(provider providertoken.Provider, t providertoken
 
 // What a test that decided nothing is called in the address it leads to, besides
 // the verdict.
-const testConflict = "conflict"
+const (
+	testConflict = "conflict"
+	testLost     = "lost" // what is stored does not open
+)
 
 // testOutcome says what came of the test that the address names. What decides is
 // read from the connection: an address can be made up, and it can be old.
@@ -163,6 +166,8 @@ func (p *page) testOutcome(q *pageCall, provider providertoken.Provider, t provi
 	switch verdict := providertoken.Verdict(query.Get("outcome")); verdict {
 	case testConflict:
 		return &outcome{"warn", p.text.say("tokens.test_conflict")}
+	case testLost:
+		return &outcome{"bad", p.text.say("tokens.test_lost")}
 	case providertoken.VerdictRateLimited, providertoken.VerdictUnreachable:
 		reason := query.Get("reason")
 		if !p.text.has("verdict." + string(verdict) + "." + reason) {
@@ -225,6 +230,8 @@ func (p *page) testToken(q *pageCall) error {
 		// The connection says so itself.
 	case errors.Is(err, lanyard.ErrConflict):
 		query.Set("outcome", testConflict)
+	case errors.Is(err, providertoken.ErrSecretLost):
+		query.Set("outcome", testLost)
 	case err != nil:
 		return err
 	case found.Verdict == providertoken.VerdictRateLimited || found.Verdict == providertoken.VerdictUnreachable:

@@ -571,3 +571,61 @@ func TestPageTellsWhereToRevoke(t *testing.T) {
 	v.submit("Delete token for Board")
 	v.is(http.StatusOK, "Provider Tokens")
 }
+
+// Loading the page after a deletion again sends its form again. It says what was,
+// to the owner alone.
+func TestPageDeletedBefore(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{})
+	_, _, id := pagePosts(t, w)
+	again := w.mount("provider-tokens/" + id + "/delete")
+	v := w.visit(t, "ana")
+	v.open("provider-tokens/" + id + "/delete")
+	v.submit("Delete token for Jira")
+	v.is(http.StatusOK, "Now revoke your token for Jira")
+	v.follow(v.request(http.MethodPost, again, url.Values{"version": {"1"}}))
+	v.is(http.StatusNotFound, "Your connection to Jira was deleted before")
+	v.says("now nothing was done. If you have not revoked its token with Jira yet, do so there.")
+	v.click("Back to Provider Tokens")
+
+	other := w.visit(t, "ben")
+	other.follow(other.request(http.MethodPost, again, url.Values{"version": {"1"}}))
+	other.is(http.StatusNotFound, "There is nothing here")
+}
+
+// What does not open any more cannot be tested, and is asked for when it would be
+// kept.
+func TestPageOfASecretThatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{})
+	v := w.visit(t, "ana")
+	v.open("provider-tokens/new?provider=cloud")
+	v.submit("Save", "fields/site", "acme", "fields/email", "ana@acme.example", "secrets/api_token", pageSecret)
+	v.is(http.StatusOK, "Provider Tokens")
+	owner := lanyard.Owner{Subject: "ana"}
+	tokens, err := w.tokens.Tokens(t.Context(), owner)
+	pageOK(t, err)
+	row, err := w.store.ProviderToken(t.Context(), owner, tokens[0].ID)
+	pageOK(t, err)
+	for name, secret := range row.Secrets {
+		secret.Version += 7
+		row.Secrets[name] = secret
+	}
+	pageOK(t, w.store.UpdateProviderToken(t.Context(), row, lanyard.NewEvent(t.Context(), row.UpdatedAt, owner, "test", row.ID)))
+	asked := len(w.cloud.Requests())
+
+	v.open("provider-tokens")
+	v.submit("Test the token for Cloud")
+	v.is(http.StatusOK, "Provider Tokens")
+	v.shows("cloud", "What was saved cannot be opened any more, so nothing was asked. Press Edit to enter it again.")
+	v.click("Edit the token for Cloud")
+	v.submit("Save", "fields/email", "ana.lima@acme.example")
+	v.is(http.StatusUnprocessableEntity, "Edit your token for Cloud")
+	v.says("API token: what was saved cannot be opened any more, so please enter it again.")
+	checkSummary(t, v.document, "secrets-api_token")
+	if n := len(w.cloud.Requests()) - asked; n != 0 {
+		t.Errorf("%d requests went out with a secret that does not open", n)
+	}
+	v.submit("Save", "secrets/api_token", pageSecret)
+	v.is(http.StatusOK, "Provider Tokens")
+}

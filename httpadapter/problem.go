@@ -76,7 +76,7 @@ var problemTypes = map[string]struct {
 	codeUnavailable:      {http.StatusServiceUnavailable, "The service cannot answer now."},
 	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side."},
 
-	codeNeedsAttention:      {http.StatusConflict, "The platform rejects the credential; its owner has to renew it."},
+	codeNeedsAttention:      {http.StatusConflict, "The credential does not work any more; its owner has to renew it."},
 	codeNotOffered:          {http.StatusConflict, "The provider is not offered any more."},
 	codePlatformUnreachable: {http.StatusBadGateway, "The platform gave no answer."},
 	codePlatformUnreadable:  {http.StatusBadGateway, "The platform's answer cannot be passed on."},
@@ -158,6 +158,8 @@ func problemOf(err error) problem {
 		return problem{Code: codeMalformed, Detail: errTwoAuthorizations.Error()}
 	case errors.Is(err, apikey.ErrIdempotencyMismatch):
 		return problem{Code: codeIdempotency}
+	case errors.Is(err, providertoken.ErrSecretLost):
+		return problem{Code: codeNeedsAttention, Detail: "a stored secret does not open any more; its owner has to send it again"}
 	case errors.Is(err, lanyard.ErrUnavailable), errors.Is(err, lanyard.ErrClosed),
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return problem{Code: codeUnavailable, RetryAfter: time.Second}

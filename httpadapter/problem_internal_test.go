@@ -31,6 +31,15 @@ func TestProblemsAreDocumented(t *testing.T) {
 	}
 }
 
+// A stored secret that does not open is for its owner to mend.
+func TestProxyOfALostSecret(t *testing.T) {
+	t.Parallel()
+	err := fmt.Errorf("call: %w", providertoken.ErrSecretLost)
+	if p := new(passage).problemOf(err); p.Code != codeNeedsAttention || p.Detail == "" {
+		t.Errorf("problemOf(%v) = %+v, want %s with a detail", err, p, codeNeedsAttention)
+	}
+}
+
 // A connection whose address changed while an agent called is to be asked for
 // again, and nobody's fault.
 func TestProxyOfAChangedConnection(t *testing.T) {

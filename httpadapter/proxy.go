@@ -353,6 +353,8 @@ func (s *passage) problemOf(err error) problem {
 		return problem{Code: codeMethodNotAllowed, Allow: "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"}
 	case errors.Is(err, providertoken.ErrNotOffered):
 		return problem{Code: codeNotOffered}
+	case errors.Is(err, providertoken.ErrSecretLost):
+		return problemOf(err)
 	case errors.Is(err, providertoken.ErrNeedsAttention):
 		return problem{Code: codeNeedsAttention}
 	case errors.Is(err, providertoken.ErrForeignOrigin): // its address changed since the call began
