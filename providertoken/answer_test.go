@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aichub/lanyard"
@@ -250,12 +251,15 @@ func TestARequestCannotTurn(t *testing.T) {
 	there, err := url.Parse(base)
 	ok(t, err)
 	c := w.client(t, &providertoken.Use{ReadOnly: true})
-	var req *http.Request
-	turned := false
+	var (
+		req    *http.Request
+		turned bool
+		once   sync.Once // before anything is sent
+	)
 	req, err = http.NewRequestWithContext(turning{t.Context(), func() {
-		if req != nil {
+		once.Do(func() {
 			req.URL.Host, req.URL.Path, req.Method, turned = "localhost:"+there.Port(), "/stolen", http.MethodDelete, true
-		}
+		})
 	}}, http.MethodGet, base+"/things", nil)
 	ok(t, err)
 	res, err := c.Transport.RoundTrip(req)
