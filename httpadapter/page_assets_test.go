@@ -117,6 +117,10 @@ func TestPageStyle(t *testing.T) {
 			t.Errorf("lanyard.css says %s", forbidden)
 		}
 	}
+	// What is narrow is the host's column, not the window.
+	if regexp.MustCompile(`@media[^{]*width`).MatchString(sheet) {
+		t.Error("lanyard.css asks how wide the window is")
+	}
 	for _, want := range []string{"light-dark(", "@media (forced-colors: active)", ":focus-visible"} {
 		if !strings.Contains(sheet, want) {
 			t.Errorf("lanyard.css lacks %s", want)

@@ -2,8 +2,11 @@ package httpadapter_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 
 	"github.com/aichub/lanyard"
 )
@@ -28,6 +31,14 @@ func TestPageReveal(t *testing.T) {
 	for _, snippet := range []string{"curl -H \"Authorization: Bearer " + key, "urllib.request", "http.NewRequest", "AIC_API_KEY=" + key} {
 		if !strings.Contains(textOf(v.root), snippet) {
 			t.Errorf("there is no snippet with %q", snippet)
+		}
+	}
+	for _, name := range []string{"curl", "Python", "Go", ".env"} {
+		code := textOf(v.byID("code-" + name))
+		if !strings.Contains(code, key) || !slices.ContainsFunc(v.all("button"), func(n *html.Node) bool {
+			return attr(n, "data-ly-copy") == "code-"+name && textOf(n) == "Copy "+name
+		}) {
+			t.Errorf("%s says %q, and wants the key in it and a button that copies it", name, code)
 		}
 	}
 	marked := 0
