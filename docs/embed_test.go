@@ -5,9 +5,13 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
+	"github.com/aichub/lanyard/crypto"
 	"github.com/aichub/lanyard/httpadapter"
+	"github.com/aichub/lanyard/store"
 )
 
 // What docs/embed.md, docs/embed-proxy.md and docs/siem.md show.
@@ -41,17 +45,8 @@ var _ = func(c *httpadapter.Config, clientIP func(*http.Request) string) {
 	c.Development = true // not where others use it
 }
 
-var _ = toSIEM
-
-func toSIEM(events *slog.Logger) func(context.Context, lanyard.Event) {
-	return func(ctx context.Context, e lanyard.Event) {
-		events.InfoContext(ctx, "history",
-			slog.Group("event", slog.Time("created", e.At), slog.String("id", e.ID), slog.String("action", e.Action)),
-			slog.Group("organization", slog.String("id", e.Owner.Tenant)),
-			slog.Group("user", slog.String("id", e.Owner.Subject), slog.Group("effective", slog.String("id", e.Actor.Subject))),
-			slog.Group("source", slog.String("ip", e.IP)),
-			slog.Group("user_agent", slog.String("original", e.UserAgent)),
-			slog.Group("http", slog.Group("request", slog.String("id", e.RequestID))),
-			slog.Group("lanyard", slog.String("via", string(e.Via)), slog.String("object", e.Object), slog.Any("detail", e.Detail)))
-	}
+var _ = func(st store.Store, sealer *crypto.Sealer, toSIEM func(*slog.Logger) func(context.Context, lanyard.Event)) (*apikey.Service, error) {
+	hear := toSIEM(slog.New(slog.NewJSONHandler(os.Stdout, nil)))
+	keys, err := apikey.NewService(st, &apikey.Options{Prefix: "aic", Sealer: sealer, OnEvent: hear})
+	return keys, err
 }

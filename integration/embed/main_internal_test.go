@@ -12,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 	"github.com/gin-gonic/gin"
+
+	"github.com/aichub/lanyard/integration/servers"
 )
 
 // site is the host name of what Chromium visits. It finds it on this machine,
@@ -26,6 +28,10 @@ func TestMain(m *testing.M) {
 	gin.SetMode(gin.ReleaseMode)
 	code := m.Run()
 	endChromium()
+	if err := servers.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "embed:", err)
+		code = 1
+	}
 	os.Exit(code)
 }
 

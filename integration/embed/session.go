@@ -36,7 +36,7 @@ func whoIs(r *http.Request) (lanyard.Principal, error) {
 // signIn is the login that Config.LoginURL names. Behind a proxy that ends TLS
 // the cookie is for TLS alone, if the proxy says so.
 func signIn(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever the browser speaks TLS; see above
 		Name: sessionCookie, Value: "ana", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	})
