@@ -201,8 +201,8 @@ func get(t *testing.T, browser *http.Client, url string) (int, string) {
 			t.Fatal(err)
 		}
 		req.Header.Set("Accept", "text/html")
-		if resp, err := browser.Do(req); err == nil {
-			return resp.StatusCode, bodyOf(t, resp)
+		if status, body, err := ask(browser, req); err == nil {
+			return status, body
 		}
 		select {
 		case <-ctx.Done():
@@ -239,13 +239,9 @@ func call(t *testing.T, browser *http.Client, method, url, sent string, into any
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := browser.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := bodyOf(t, resp)
-	if resp.StatusCode >= http.StatusBadRequest {
-		t.Fatalf("%s %s = %d", method, url, resp.StatusCode)
+	status, text, err := ask(browser, req)
+	if err != nil || status >= http.StatusBadRequest {
+		t.Fatalf("%s %s = %d, %v", method, url, status, err)
 	}
 	if into == nil {
 		return
@@ -255,14 +251,14 @@ func call(t *testing.T, browser *http.Client, method, url, sent string, into any
 	}
 }
 
-func bodyOf(t *testing.T, resp *http.Response) string {
-	t.Helper()
+func ask(browser *http.Client, req *http.Request) (status int, body string, err error) {
+	resp, err := browser.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return resp.StatusCode, string(text), err
 }
 
 // freeAddress is one at which nobody listened a moment ago.
