@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// emphasis is how the tutorial names what stands on the page.
+var emphasis = regexp.MustCompile(`\*([^*\n]+)\*`)
+
 // Who follows mount.md in an empty directory has, at its end, what it says: its
 // files are written, its commands run, its page is opened with a cookie jar.
 func TestMountAsWritten(t *testing.T) {
@@ -91,6 +94,16 @@ func TestTutorialAsWritten(t *testing.T) {
 	browser, page := newBrowser(t), "http://"+address+"/account/"
 	if status, body := get(t, browser, login[1]); status != http.StatusOK || !strings.Contains(body, "Ana") {
 		t.Errorf("%s answered %d, want Ana's page", login[1], status)
+	}
+	var shown strings.Builder
+	for _, tab := range []string{"", "api-keys", "provider-tokens", "activity"} {
+		_, body := get(t, browser, page+tab)
+		shown.WriteString(body)
+	}
+	for _, word := range emphasis.FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(shown.String(), word[1]) {
+			t.Errorf("the tutorial speaks of %q, which is nowhere on the page", word[1])
+		}
 	}
 	key := createKey(t, browser, page)
 	with := "KEY=" + key + "\n"
