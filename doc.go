@@ -11,6 +11,7 @@
 //	secrets, err := keyring.Open("lanyard.keys", nil) // made once by keyring.Create
 //	sealer, err := crypto.NewSealer(secrets, st, nil)
 //	keys, err := apikey.NewService(st, &apikey.Options{Prefix: "aic", Sealer: sealer})
+//	profiles := profile.NewService(st, &profile.Options{OwnerChanged: keys.Refresh})
 //	h, err := httpadapter.New(httpadapter.Config{Identify: whoIs, Profiles: profiles, APIKeys: keys})
 //	httpadapter.Mount(mux, "/account", h)
 //

@@ -35,7 +35,7 @@ type Options struct {
 	// first a letter, last not an underscore. Defaults to "lyd".
 	Prefix string
 
-	// OldPrefixes are accepted by Verify and never issued.
+	// OldPrefixes are accepted by Verify and never issued. Defaults to none.
 	OldPrefixes []string
 
 	// Scopes are those a key may be given: OAuth scope tokens (RFC 6749

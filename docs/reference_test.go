@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -47,5 +48,28 @@ func TestReferenceOfTables(t *testing.T) {
 	}
 	if n < 70 {
 		t.Errorf("%d tables and columns were found in the migrations, want all", n)
+	}
+}
+
+// The reference names every package that a host can import, and the command.
+func TestReferenceOfPackages(t *testing.T) {
+	t.Parallel()
+	said := read(t, "reference.md")
+	out, err := exec.CommandContext(t.Context(), "go", "list", "../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for path := range strings.FieldsSeq(string(out)) {
+		name := strings.TrimPrefix(path, "github.com/aichub/lanyard/")
+		if top, _, _ := strings.Cut(name, "/"); slices.Contains([]string{"docs", "examples", "internal", "scripts"}, top) || strings.Contains(name, "/internal/") {
+			continue
+		}
+		if n++; !strings.Contains(said, "`"+name+"`") && path != "github.com/aichub/lanyard" {
+			t.Errorf("docs/reference.md does not name %s", name)
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d packages were found, want all", n)
 	}
 }

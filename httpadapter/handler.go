@@ -84,8 +84,9 @@ func New(c Config) (*Handler, error) {
 }
 
 // Mount serves h, a [Handler] or a [Proxy], below prefix, as "/account", with all
-// methods. A ServeMux refuses a pattern without a method beside a host's "GET /",
-// so there is one pattern a method.
+// methods, and leads from the prefix itself to it with a slash behind. A ServeMux
+// refuses a pattern without a method beside a host's "GET /", so there is one
+// pattern a method.
 func Mount(mux *http.ServeMux, prefix string, h http.Handler) {
 	prefix = "/" + strings.Trim(prefix, "/")
 	if prefix == "/" {

@@ -28,8 +28,8 @@ type Store interface {
 type Options struct {
 	// OwnerChanged is called after Deactivate, Reactivate and Erase were
 	// committed, so that caches forget the owner: apikey.Service.Refresh. Its
-	// error is returned as an lanyard.ErrUnavailable although the change
-	// stands; the same call again runs it again.
+	// error is returned as a lanyard.ErrUnavailable although the change
+	// stands; the same call again runs it again. Defaults to nothing.
 	OwnerChanged func(context.Context) error
 
 	// OnEvent hears every event after it was committed, at most once. It must

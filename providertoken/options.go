@@ -60,10 +60,12 @@ const (
 
 // Options configures a [Service].
 type Options struct {
-	// Providers are the definitions offered: catalog.All(), or your own.
+	// Providers are the definitions offered: catalog.All(), or your own. Defaults
+	// to none: nobody can connect anything.
 	Providers []Definition
 
-	// Instances are the operator's own addresses.
+	// Instances are the operator's own addresses. Defaults to none, and a
+	// definition that needs one is not offered then.
 	Instances []Instance
 
 	// Limit is how many connections an owner may have. Defaults to 100;
