@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"unicode"
 )
 
 // checkEmbedding holds what a Config says of the page's surroundings against
@@ -36,14 +37,36 @@ func checkEmbedding(c Config) error {
 	return nil
 }
 
+// checkTrusted refuses an origin that no browser sends: http.CrossOriginProtection
+// compares letter by letter, and would trust nobody.
+func checkTrusted(origin string) error {
+	u, err := url.Parse(origin)
+	if err != nil {
+		return fmt.Errorf("httpadapter: Config.TrustedOrigins: %q is not an origin, as https://hub.example.com", origin)
+	}
+	// In lower case and without the scheme's own port
+	// (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin).
+	host := strings.ToLower(u.Host)
+	if port, ok := map[string]string{"http": ":80", "https": ":443"}[u.Scheme]; ok {
+		host = strings.TrimSuffix(host, port)
+	}
+	notASCII := func(c rune) bool { return c > unicode.MaxASCII }
+	switch sent := u.Scheme + "://" + host; {
+	case strings.Contains(host, "*"):
+		return fmt.Errorf("httpadapter: Config.TrustedOrigins: %q is a pattern; name each origin", origin)
+	case strings.ContainsFunc(host, notASCII):
+		return fmt.Errorf("httpadapter: Config.TrustedOrigins: %q: a browser sends the name as it is in the DNS, as xn--bcher-kva.example", origin)
+	case u.Host != "" && u.Path == "" && sent != origin:
+		return fmt.Errorf("httpadapter: Config.TrustedOrigins: no browser sends %q; it is %q", origin, sent)
+	}
+	return nil
+}
+
 // webURL refuses what a link must not be: javascript: and its like, and a path
 // that leads elsewhere from each page.
 func webURL(raw string) bool {
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" {
-		return false
-	}
-	return u.Scheme == "" && strings.HasPrefix(raw, "/") || (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	return localPath(raw) || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // localPath reports whether an address is a path on the page's origin. Browsers

@@ -59,6 +59,9 @@ func New(c Config) (*Handler, error) {
 	}
 	h := &Handler{config: c, crossSite: http.NewCrossOriginProtection(), keysMayUse: map[string]bool{}, defaultClientIP: defaultClientIP}
 	for _, origin := range c.TrustedOrigins {
+		if err := checkTrusted(origin); err != nil {
+			return nil, err
+		}
 		if err := h.crossSite.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("httpadapter: Config.TrustedOrigins: %w", err)
 		}

@@ -100,6 +100,21 @@ func TestEmbeddingIsChecked(t *testing.T) {
 		"Config.LoginURL": {
 			func(c *httpadapter.Config) { c.LoginURL = "login" }, // from api-keys/new it would lead to api-keys/login
 			func(c *httpadapter.Config) { c.LoginURL = "javascript:alert(1)" },
+			func(c *httpadapter.Config) { c.LoginURL = "//idp.example.com/login" },
+			func(c *httpadapter.Config) { c.LoginURL = `/\idp.example.com/login` },
+		},
+		"Config.TrustedOrigins": { // what no browser sends would be trusted in vain
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://Hub.example.com"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://hub.example.com:443"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"http://hub.example.com:80"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://*.example.com"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://ana@hub.example.com"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://hub.example.com?"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://hub.example.com/"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://b\u00fccher.example"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"*"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"null"} },
+			func(c *httpadapter.Config) { c.TrustedOrigins = []string{""} },
 		},
 		"Config.Docs": {
 			func(c *httpadapter.Config) { c.Docs = []httpadapter.Link{{Title: "Guide", URL: "guide"}} },
@@ -137,6 +152,19 @@ func TestEmbeddingIsChecked(t *testing.T) {
 				t.Errorf("New() = %v, want an error that names %s", err, field)
 			}
 		}
+	}
+}
+
+// What a browser sends is taken as it is.
+func TestTrustedOrigins(t *testing.T) {
+	t.Parallel()
+	c := httpadapter.Config{Profiles: profile.NewService(memory.New(), nil), Identify: nobodyIsSignedIn}
+	c.TrustedOrigins = []string{
+		"https://hub.example.com", "http://hub.example.com:8080", "https://hub.example.com:80", "https://[2001:db8::1]:8443",
+		"https://xn--bcher-kva.example", "capacitor://localhost",
+	}
+	if _, err := httpadapter.New(c); err != nil {
+		t.Errorf("New(TrustedOrigins: %q) = %v, want nil", c.TrustedOrigins, err)
 	}
 }
 

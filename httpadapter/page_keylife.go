@@ -50,7 +50,7 @@ func (p *page) lifeChoices(q *pageCall) (choices []lifeChoice, chosen string) {
 		if life%day == 0 {
 			c.value = strconv.Itoa(int(life / day))
 			c.ends = q.endOfDay(now, int(life/day))
-			if latest := now.Add(longest + lifeSlack); longest > 0 && c.ends.After(latest) {
+			if latest := now.Add(longest).Add(lifeSlack); longest > 0 && c.ends.After(latest) {
 				c.ends = latest // a day of 25 hours lies between
 			}
 			c.result = p.text.say("key_new.until", "Date", q.day(c.ends.Add(-time.Second)))
@@ -77,7 +77,7 @@ func (p *page) lastDay(q *pageCall) string {
 	}
 	now := p.h.config.Now()
 	last := midnight(now.Add(longest).In(q.zone()))
-	if last.AddDate(0, 0, 1).After(now.Add(longest + lifeSlack)) {
+	if last.AddDate(0, 0, 1).After(now.Add(longest).Add(lifeSlack)) {
 		last = last.AddDate(0, 0, -1) // as above
 	}
 	return last.Format(time.DateOnly)
