@@ -23,8 +23,9 @@ import (
 
 // What is typed into secret fields here.
 const (
-	anasToken = "canary-browser-4fJr0c9wTq"
-	wrong     = "canary-browser-0pQz7dLk2m"
+	anasToken     = "canary-browser-4fJr0c9wTq"
+	anasNextToken = "canary-browser-8sWm2hYv5x"
+	wrong         = "canary-browser-0pQz7dLk2m"
 )
 
 // host is an application with the page, on SQLite, for Ana Lima.
@@ -49,7 +50,8 @@ func newHost(t *testing.T, language string) *host {
 	sealer, err := crypto.NewSealer(ring, st, nil)
 	ok(t, err)
 	h := &host{jira: providertest.JiraDataCenter(providertest.Tokens{
-		anasToken: {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+		anasToken:     {ID: "ana", Name: "Ana Lima", Email: "ana@acme.example"},
+		anasNextToken: {ID: "ana", Name: "Ana Souza Lima", Email: "ana@acme.example"},
 	}.Account)}
 	server, err := providertest.NewServer(h.jira)
 	ok(t, err)

@@ -405,6 +405,21 @@ func (b *tab) back() {
 	}))
 }
 
+// copyByHand copies what an input holds as a user does, without the page's help.
+func (b *tab) copyByHand(label string) {
+	b.t.Helper()
+	b.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		id, err := find(ctx, "textbox", label)
+		if err != nil {
+			return err
+		}
+		if err := dom.Focus().WithBackendNodeID(id).Do(ctx); err != nil {
+			return err
+		}
+		return input.DispatchKeyEvent(input.KeyDown).WithCommands([]string{"selectAll", "copy"}).Do(ctx)
+	}))
+}
+
 // pasted checks what the clipboard holds, with an input of the page.
 func (b *tab) pasted(label, want string) {
 	b.t.Helper()
