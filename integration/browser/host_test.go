@@ -2,12 +2,14 @@ package browser_test
 
 import (
 	"context"
+	"html/template"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/apikey"
@@ -30,15 +32,17 @@ const (
 
 // host is an application with the page, on SQLite, for Ana Lima.
 type host struct {
-	url    string // of the page, with a slash at its end
-	jira   *providertest.Fake
-	keys   *apikey.Service
-	tokens *providertoken.Service
+	url      string // of the page, with a slash at its end
+	jira     *providertest.Fake
+	profiles *profile.Service
+	keys     *apikey.Service
+	tokens   *providertoken.Service
 }
 
 var ana = lanyard.Owner{Subject: "ana"}
 
-// newHost serves the page in a language.
+// newHost serves the page in a language at account/, and beside it as other
+// hosts have it: see others.
 func newHost(t *testing.T, language string) *host {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "hub.db"), nil)
@@ -61,20 +65,28 @@ func newHost(t *testing.T, language string) *host {
 	if isPseudo(language) {
 		definitions, words = pseudoDefinitions(language, definitions), pseudoTexts(t, language)
 	}
-	h.tokens, err = providertoken.NewService(st, sealer, &providertoken.Options{
-		Providers: definitions,
-		Instances: []providertoken.Instance{{
-			ID: "jira", Provider: "jira-data-center", Name: "Jira",
-			Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
-		}},
-	})
-	ok(t, err)
-	h.keys, err = apikey.NewService(st, &apikey.Options{Prefix: "aic", Sealer: sealer, Scopes: []string{"read", "write"}})
-	ok(t, err)
-	t.Cleanup(func() { ok(t, h.keys.Close(context.Background())) })
-	page, err := httpadapter.New(httpadapter.Config{
-		Profiles: profile.NewService(st, &profile.Options{OwnerChanged: h.keys.Refresh}),
-		APIKeys:  h.keys, ProviderTokens: h.tokens, Product: "AIC Hub", Texts: words,
+	keys := func(limit int) *apikey.Service {
+		s, err := apikey.NewService(st, &apikey.Options{Prefix: "aic", Sealer: sealer, Scopes: []string{"read", "write"}, Limit: limit})
+		ok(t, err)
+		t.Cleanup(func() { ok(t, s.Close(context.Background())) })
+		return s
+	}
+	tokens := func(limit int, offered ...providertoken.Definition) *providertoken.Service {
+		o := providertoken.Options{Providers: offered, Limit: limit}
+		if len(offered) > 0 {
+			o.Instances = []providertoken.Instance{{
+				ID: "jira", Provider: "jira-data-center", Name: "Jira",
+				Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+			}}
+		}
+		s, err := providertoken.NewService(st, sealer, &o)
+		ok(t, err)
+		return s
+	}
+	h.keys, h.tokens = keys(0), tokens(0, definitions...)
+	h.profiles = profile.NewService(st, &profile.Options{OwnerChanged: h.keys.Refresh})
+	config := httpadapter.Config{
+		Profiles: h.profiles, APIKeys: h.keys, ProviderTokens: h.tokens, Product: "AIC Hub", Texts: words,
 		Docs: []httpadapter.Link{{Title: "Handbook", URL: "https://docs.example/handbook"}},
 		Identify: func(*http.Request) (lanyard.Principal, error) {
 			return lanyard.Principal{
@@ -82,10 +94,21 @@ func newHost(t *testing.T, language string) *host {
 				Locale: language, ZoneInfo: "America/Sao_Paulo",
 			}, nil
 		},
-	})
-	ok(t, err)
+	}
 	mux := http.NewServeMux()
-	httpadapter.Mount(mux, "/account", page)
+	mount := func(at string, config httpadapter.Config) {
+		page, err := httpadapter.New(config)
+		ok(t, err)
+		httpadapter.Mount(mux, at, page)
+	}
+	mount("/account", config)
+	few := config
+	few.APIKeys, few.ProviderTokens = keys(1), tokens(1, definitions...)
+	mount("/few", few)
+	bare := config
+	bare.ProviderTokens = tokens(0)
+	mount("/bare", bare)
+	others(config, mount)
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	listener := httptest.NewServer(mux)
 	t.Cleanup(listener.Close)
@@ -94,6 +117,52 @@ func newHost(t *testing.T, language string) *host {
 	h.url = "http://" + site + ":" + at.Port() + "/account/"
 	return h
 }
+
+// others mounts the page as hosts have it that frame it, brand it, and refuse.
+func others(config httpadapter.Config, mount func(at string, config httpadapter.Config)) {
+	framed := config
+	framed.Layout = func(w http.ResponseWriter, _ *http.Request, p httpadapter.Page) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(p.Status)
+		_ = layout.Execute(w, p)
+	}
+	mount("/framed", framed)
+	branded := config
+	branded.Brand = httpadapter.Brand{
+		Home: "https://hub.example/",
+		Logo: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Ccircle cx='4' cy='4' r='4'/%3E%3C/svg%3E",
+	}
+	mount("/branded", branded)
+	nobody := config
+	nobody.Identify = func(*http.Request) (lanyard.Principal, error) { return lanyard.Principal{}, lanyard.ErrUnauthenticated }
+	mount("/nobody", nobody)
+	down := config
+	down.Identify = func(*http.Request) (lanyard.Principal, error) { return lanyard.Principal{}, lanyard.ErrUnavailable }
+	mount("/down", down)
+	busy := config
+	busy.Limit = func(*http.Request, lanyard.Principal) time.Duration { return time.Minute }
+	mount("/busy", busy)
+	again := config
+	again.MaxAuthAge, again.LoginURL = time.Minute, "/login"
+	mount("/again", again)
+}
+
+var layout = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="{{.Lang}}" dir="{{.Dir}}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
+{{.Head}}
+</head>
+<body>
+<header><p>AIC Hub</p></header>
+<main>
+{{.Body}}
+</main>
+</body>
+</html>
+`))
 
 func ok(t *testing.T, err error) {
 	t.Helper()

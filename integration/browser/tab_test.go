@@ -71,6 +71,7 @@ func newTab(t *testing.T, s setting) *tab {
 		chromedp.ActionFunc(func(ctx context.Context) error { return accessibility.Enable().Do(ctx) }),
 		chromedp.ActionFunc(func(ctx context.Context) error { return log.Enable().Do(ctx) }),
 		network.Enable(),
+		network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": s.language}), // before Ana is known
 		emulation.SetDeviceMetricsOverride(s.width, 900, 1, false),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.scheme}}),
 		emulation.SetFocusEmulationEnabled(true), // other tabs are open too
