@@ -50,7 +50,7 @@ docs: ## Draw docs/images/flow.svg from docs/flow/flow.txt
 browser: ## Look at every state of the page in Chromium: accessibility, HTML, Lighthouse; needs Node and Java
 	@scripts/browser
 
-screenshot: ## Photograph the quickstart with Chromium, into docs/images
+screenshot: ## Have the browser tests photograph the page, into docs/images
 	@scripts/screenshot
 
 clean: ## Remove what the targets above left behind

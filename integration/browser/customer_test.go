@@ -109,7 +109,7 @@ func tokenLife(b *tab) {
 	b.t.Helper()
 	b.follow("link", b.say("tab.tokens"))
 	b.says(b.say("tokens.note"))
-	b.follow("link", b.say("tokens.add")+" "+b.say("tokens.for", "Provider", "Jira"))
+	b.follow("link", b.say("tokens.add")+" "+b.say("tokens.for", "Provider", jiraName))
 	secret := b.labelOf("secrets/token")
 	b.fill(secret, wrong)
 	b.expect("status of 422")
@@ -119,22 +119,22 @@ func tokenLife(b *tab) {
 	b.saysNot(wrong)
 	b.fill(secret, anasToken)
 	b.follow("button", b.say("form.save"))
-	b.says(b.say("done.token-saved", "Provider", "Jira"), "Ana Lima")
+	b.says(b.say("done.token-saved", "Provider", jiraName), "Ana Lima")
 	b.saysNot(anasToken)
 	b.back()
 	b.saysNot(anasToken)
 
 	// With the secret left blank the old one stays, and still opens Jira.
 	b.open("provider-tokens")
-	token := b.say("tokens.token_of", "Provider", "Jira", "Label", "")
+	token := b.say("tokens.token_of", "Provider", jiraName, "Label", "")
 	b.follow("link", b.say("tokens.edit")+" "+token)
 	b.saysNot(anasToken)
 	b.fill(b.labelOf("label"), "work")
 	b.follow("button", b.say("form.save"))
 	b.says("work", "Ana Lima")
-	token = b.say("tokens.token_of", "Provider", "Jira", "Label", "work")
+	token = b.say("tokens.token_of", "Provider", jiraName, "Label", "work")
 	b.follow("button", b.say("tokens.test")+" "+token)
-	b.says(b.say("verdict.ok", "Provider", "Jira"))
+	b.says(b.say("verdict.ok", "Provider", jiraName))
 
 	// One that expires is replaced.
 	b.follow("link", b.say("tokens.edit")+" "+token)
@@ -144,14 +144,14 @@ func tokenLife(b *tab) {
 	b.saysNot(anasNextToken)
 
 	b.follow("link", b.say("tokens.delete")+" "+token)
-	b.says(b.say("token_delete.warning_address", "Provider", "Jira"))
-	b.follow("button", b.say("token_delete.submit", "Provider", "Jira", "Label", "work"))
-	b.says(b.say("token_deleted.title", "Provider", "Jira", "Label", "work"))
+	b.says(b.say("token_delete.warning_address", "Provider", jiraName))
+	b.follow("button", b.say("token_delete.submit", "Provider", jiraName, "Label", "work"))
+	b.says(b.say("token_deleted.title", "Provider", jiraName, "Label", "work"))
 	if tokens, err := b.host.tokens.Tokens(b.t.Context(), ana); err != nil || len(tokens) != 0 {
 		b.t.Errorf("%v: %d connections after the last was deleted, %v", b.setting, len(tokens), err)
 	}
 	b.follow("link", b.say("token_deleted.back"))
-	b.follow("link", b.say("tokens.add")+" "+b.say("tokens.for", "Provider", "Jira"))
+	b.follow("link", b.say("tokens.add")+" "+b.say("tokens.for", "Provider", jiraName))
 }
 
 // Who has stored a key and goes back with the browser's button sees it no more,

@@ -23,6 +23,9 @@ import (
 	"github.com/aichub/lanyard/store/sqlite"
 )
 
+// jiraName is what the quickstart calls its Jira: pictures here stand in for it.
+const jiraName = "Jira (demo)"
+
 // What is typed into secret fields here.
 const (
 	anasToken     = "canary-browser-4fJr0c9wTq"
@@ -34,6 +37,7 @@ const (
 type host struct {
 	url      string // of the page, with a slash at its end
 	jira     *providertest.Fake
+	jiraURL  string
 	profiles *profile.Service
 	keys     *apikey.Service
 	tokens   *providertoken.Service
@@ -60,6 +64,7 @@ func newHost(t *testing.T, language string) *host {
 	server, err := providertest.NewServer(h.jira)
 	ok(t, err)
 	t.Cleanup(func() { ok(t, server.Close(context.Background())) })
+	h.jiraURL = server.URL()
 	definitions := catalog.All()
 	var words fs.FS
 	if isPseudo(language) {
@@ -75,7 +80,7 @@ func newHost(t *testing.T, language string) *host {
 		o := providertoken.Options{Providers: offered, Limit: limit}
 		if len(offered) > 0 {
 			o.Instances = []providertoken.Instance{{
-				ID: "jira", Provider: "jira-data-center", Name: "Jira",
+				ID: "jira", Provider: "jira-data-center", Name: jiraName,
 				Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
 			}}
 		}
@@ -86,7 +91,7 @@ func newHost(t *testing.T, language string) *host {
 	h.keys, h.tokens = keys(0), tokens(0, definitions...)
 	h.profiles = profile.NewService(st, &profile.Options{OwnerChanged: h.keys.Refresh})
 	config := httpadapter.Config{
-		Profiles: h.profiles, APIKeys: h.keys, ProviderTokens: h.tokens, Product: "AIC Hub", Texts: words,
+		Profiles: h.profiles, APIKeys: h.keys, ProviderTokens: h.tokens, Product: "Demo Hub", Texts: words,
 		Docs: []httpadapter.Link{{Title: "Handbook", URL: "https://docs.example/handbook"}},
 		Identify: func(*http.Request) (lanyard.Principal, error) {
 			return lanyard.Principal{
@@ -156,7 +161,7 @@ var layout = template.Must(template.New("").Parse(`<!doctype html>
 {{.Head}}
 </head>
 <body>
-<header><p>AIC Hub</p></header>
+<header><p>Demo Hub</p></header>
 <main>
 {{.Body}}
 </main>

@@ -96,9 +96,9 @@ func keyByKeyboard(b *tab) {
 func tokenByKeyboard(b *tab) {
 	b.t.Helper()
 	b.enter(b.say("tab.tokens"))
-	b.enter(b.say("tokens.add") + " " + b.say("tokens.for", "Provider", "Jira"))
+	b.enter(b.say("tokens.add") + " " + b.say("tokens.for", "Provider", jiraName))
 	b.tabTo(b.labelOf("secrets/token"))
 	b.run(chromedp.KeyEvent(anasToken))
 	b.enter(b.say("form.save"))
-	b.says(b.say("done.token-saved", "Provider", "Jira"))
+	b.says(b.say("done.token-saved", "Provider", jiraName))
 }

@@ -181,7 +181,7 @@ func (v visit) connections() {
 	ok(v.t, err)
 	path := func(action string) string { return "provider-tokens/" + token.ID + "/" + action }
 	v.show("connections", "provider-tokens")
-	test := v.say("tokens.test") + " " + v.say("tokens.token_of", "Provider", "Jira", "Label", "work")
+	test := v.say("tokens.test") + " " + v.say("tokens.token_of", "Provider", jiraName, "Label", "work")
 	v.submit("a connection that works", test)
 	v.show("a connection that is no longer offered", "../bare/provider-tokens")
 	v.show("edit a connection", path("edit"))
@@ -192,14 +192,14 @@ func (v visit) connections() {
 	v.refuse("a connection that was changed meanwhile", v.say("form.save"))
 	v.host.jira.Tell(providertest.NoRight)
 	v.open("provider-tokens")
-	v.submit("a connection that needs attention", v.say("tokens.test")+" "+v.say("tokens.token_of", "Provider", "Jira", "Label", label))
+	v.submit("a connection that needs attention", v.say("tokens.test")+" "+v.say("tokens.token_of", "Provider", jiraName, "Label", label))
 	v.host.jira.Tell(providertest.Truth)
 	v.show("delete a connection", path("delete"))
 	label = "work"
 	_, err = v.host.tokens.Update(ctx, ana, token.ID, providertoken.UpdateRequest{Label: &label})
 	ok(v.t, err)
-	v.refuse("delete a connection that was changed meanwhile", v.say("token_delete.submit", "Provider", "Jira", "Label", "office"))
-	v.submit("a connection was deleted", v.say("token_delete.submit", "Provider", "Jira", "Label", label))
+	v.refuse("delete a connection that was changed meanwhile", v.say("token_delete.submit", "Provider", jiraName, "Label", "office"))
+	v.submit("a connection was deleted", v.say("token_delete.submit", "Provider", jiraName, "Label", label))
 	v.show("connections after something was done", "provider-tokens?done=token-deleted")
 }
 
