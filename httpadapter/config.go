@@ -51,7 +51,8 @@ type Config struct {
 	// nothing.
 	MaxAuthAge time.Duration
 
-	// LoginURL is where a browser without a session is sent. Defaults to a
+	// LoginURL is where a browser without a session is sent: a path from the
+	// root, as the browser sees it, or an http or https address. Defaults to a
 	// plain 401 page.
 	LoginURL string
 
@@ -60,8 +61,14 @@ type Config struct {
 	TrustedOrigins []string
 
 	// Layout puts the page into the host's own. Defaults to a whole page of
-	// ours.
+	// ours. It is called once for each answer that is a page, errors included;
+	// Content-Type, Content-Language, Vary and caching are set before, and it
+	// may set more.
 	Layout func(http.ResponseWriter, *http.Request, Page)
+
+	// JSONOnly leaves the page and its assets out: what is not below api/v1/ is
+	// a 404 in JSON. It is for a host that has a front end of its own.
+	JSONOnly bool
 
 	// Product is the host's name in titles and texts. Defaults to "this
 	// application", in the language of the page.
@@ -85,18 +92,20 @@ type Config struct {
 
 	// FrameAncestors may show the page in a frame, besides its own origin, as
 	// "https://portal.example.com". Defaults to none. With a Layout the host's
-	// Content-Security-Policy says it.
+	// Content-Security-Policy says it, and New refuses this.
 	FrameAncestors []string
 
 	// Nonce returns the nonce that the Content-Security-Policy of a request's
 	// answer has; our style sheet and our script carry it then. It is for a
-	// Layout, whose policy is the host's. Defaults to none.
+	// Layout, whose policy is the host's; without one New refuses it. Defaults
+	// to none.
 	Nonce func(*http.Request) string
 
 	// Development has each page, and the log, say what is wrong with how the page
 	// is mounted: a header that a proxy does not pass on, an origin that is not
-	// trusted, an asset that is blocked. What they say holds Host and Origin of
-	// requests, so leave it false where others use the page.
+	// trusted, an asset that is blocked. What they say holds Host, Origin and the
+	// like of requests, also in the log, so leave it false where others use the
+	// page. Browsers keep no assets meanwhile.
 	Development bool
 
 	// Docs are links shown on the Docs tab and in /meta.
@@ -112,15 +121,16 @@ type Config struct {
 
 // Brand is how a page shows whose it is. All fields may be empty.
 type Brand struct {
-	// Home is where the name at the top leads: a path, or an http or https address.
+	// Home is where the name at the top leads: a path from the root, or an http
+	// or https address.
 	Home string
 
-	// Logo is the picture beside the name: a path on the page's origin, or a data
-	// address of an image.
+	// Logo is the picture beside the name: a path from the root of the page's
+	// origin, or a data address of an image.
 	Logo string
 
-	// StyleSheet is a path on the page's origin. It is loaded after ours and any
-	// rule in it wins: docs/reference/css.md has the variables to set.
+	// StyleSheet is a path from the root of the page's origin. It is loaded after
+	// ours and any rule in it wins: docs/reference/css.md has the variables to set.
 	StyleSheet string
 }
 
@@ -130,8 +140,8 @@ type Link struct {
 	URL   string
 }
 
-// Page is one rendered page, given to Config.Layout. The host must put Head
-// into its head and Body into its main element, and owns the
+// Page is one rendered page, given to Config.Layout. The host must answer with
+// Status, put Head into its head and Body into its main element, and owns the
 // Content-Security-Policy.
 type Page struct {
 	Status int

@@ -140,7 +140,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The id first: a panic of a hook has one, too.
 	request := lanyard.Request{ID: id, UserAgent: r.UserAgent()}
 	r = r.WithContext(lanyard.WithRequest(r.Context(), request))
-	api := underAPI(r.URL.Path)
+	api := h.config.JSONOnly || underAPI(r.URL.Path)
 	defer func() {
 		if fault := recover(); fault != nil {
 			h.panicked(w, r, fault, api)
@@ -151,10 +151,32 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	r = r.WithContext(ctx)
 	if api {
+		h.checkAPI(r)
 		h.serveAPI(w, r)
 		return
 	}
+	if r.URL.Path == "" && toSlash(w, r) {
+		return
+	}
 	h.page.serve(w, r)
+}
+
+// toSlash leads from the mount's address without its slash, as http.StripPrefix
+// lets it through, to the one with it, below which the page's links are; see
+// Mount.
+func toSlash(w http.ResponseWriter, r *http.Request) bool {
+	sent, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return false
+	}
+	path := sent.EscapedPath()
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	if last == "" {
+		return false
+	}
+	w.Header().Set("Location", "./"+last+"/")
+	w.WriteHeader(http.StatusPermanentRedirect)
+	return true
 }
 
 func underAPI(path string) bool {
@@ -233,42 +255,5 @@ func checkURLs(c Config) error {
 			return errors.New("httpadapter: Config.Docs: a link needs a title and a path or an http or https address")
 		}
 	}
-	if c.Brand.Home != "" && !webURL(c.Brand.Home) {
-		return errors.New("httpadapter: Config.Brand.Home is neither a path nor an http or https address")
-	}
-	if c.Brand.Logo != "" && !localPath(c.Brand.Logo) && !strings.HasPrefix(c.Brand.Logo, "data:image/") {
-		return errors.New("httpadapter: Config.Brand.Logo is neither a path nor a data address of an image")
-	}
-	if c.Brand.StyleSheet != "" && !localPath(c.Brand.StyleSheet) {
-		return errors.New("httpadapter: Config.Brand.StyleSheet is not a path")
-	}
-	for _, origin := range c.FrameAncestors {
-		if !isOrigin(origin) {
-			return fmt.Errorf("httpadapter: Config.FrameAncestors: %q is not an origin, as https://portal.example.com", origin)
-		}
-	}
-	return nil
-}
-
-// localPath reports whether an address stays on the page's origin.
-func localPath(raw string) bool {
-	u, err := url.Parse(raw)
-	return err == nil && u.Scheme == "" && u.Host == "" && u.Opaque == "" && u.Path != "" && !strings.HasPrefix(raw, "//")
-}
-
-// isOrigin reports whether raw is a scheme, a host and perhaps a port, and
-// nothing that means something in a Content-Security-Policy.
-func isOrigin(raw string) bool {
-	u, err := url.Parse(raw)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && raw == u.Scheme+"://"+u.Host &&
-		!strings.ContainsAny(u.Host, " ;,'*\\")
-}
-
-// webURL refuses what a link must not be, as javascript:.
-func webURL(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" {
-		return false
-	}
-	return u.Scheme == "" && u.Path != "" || (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	return checkEmbedding(c)
 }

@@ -297,11 +297,12 @@ func (p *page) render(q *pageCall, name string, v view) error {
 }
 
 // problem writes a problem as a page. Without an identity a browser goes to
-// the host's login.
+// the host's login; after a form a link leads there, because our policy's
+// form-action holds for redirects as well, and the login may be another site's.
 func (p *page) problem(w http.ResponseWriter, r *http.Request, who caller, refused problem) {
 	refused.setHeaders(w.Header())
 	login := p.h.config.LoginURL
-	if refused.Code == codeUnauthenticated && login != "" {
+	if refused.Code == codeUnauthenticated && login != "" && r.Method != http.MethodPost {
 		w.Header().Del("WWW-Authenticate")
 		w.Header().Set("Location", login)
 		w.WriteHeader(http.StatusSeeOther)

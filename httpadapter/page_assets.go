@@ -87,5 +87,9 @@ func (p *page) serveAsset(w http.ResponseWriter, r *http.Request, path string) {
 	if r.URL.Query().Get("v") == a.version {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
+	if p.h.config.Development {
+		header.Set("Cache-Control", "no-store") // so that each page asks
+		p.h.checkAsset(r, strings.TrimPrefix(path, "assets/"))
+	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body))
 }

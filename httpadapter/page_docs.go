@@ -68,10 +68,11 @@ func (p *page) snippets(q *pageCall, key string) snippets {
 }
 
 // mountURL is the address of the mount as this request shows it. A proxy may
-// hide the real one; with script the page asks the browser.
+// hide the real one; with script the page asks the browser. Who invents the
+// header tells only himself something wrong.
 func mountURL(r *http.Request) string {
 	scheme := "http"
-	if r.TLS != nil {
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		scheme = "https"
 	}
 	full := r.URL.EscapedPath()

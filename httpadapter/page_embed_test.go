@@ -28,6 +28,14 @@ func (w *pageWorld) raw(t *testing.T, path string) *document {
 	return &document{status: recorder.Code, header: recorder.Header(), body: recorder.Body.String(), root: root}
 }
 
+// serveRaw is the answer of a handler, read as a browser reads it.
+func serveRaw(t *testing.T, h http.Handler, path string) *document {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+	return &document{status: recorder.Code, header: recorder.Header(), body: recorder.Body.String()}
+}
+
 func nobodyIsSignedIn(*http.Request) (lanyard.Principal, error) {
 	return lanyard.Principal{}, lanyard.ErrUnauthenticated
 }
@@ -76,23 +84,45 @@ func TestFrameAncestors(t *testing.T) {
 	}
 }
 
-// What could turn a page against its users is refused by name.
+func noLayout(http.ResponseWriter, *http.Request, httpadapter.Page) {}
+
+// What could turn a page against its users, and what would be ignored, is
+// refused by name.
 func TestEmbeddingIsChecked(t *testing.T) {
 	t.Parallel()
 	for field, changes := range map[string][]func(*httpadapter.Config){
+		"Config.Layout": {
+			func(c *httpadapter.Config) { c.JSONOnly, c.Layout = true, noLayout },
+		},
+		"Config.Nonce": {
+			func(c *httpadapter.Config) { c.Nonce = func(*http.Request) string { return "x" } },
+		},
+		"Config.LoginURL": {
+			func(c *httpadapter.Config) { c.LoginURL = "login" }, // from api-keys/new it would lead to api-keys/login
+			func(c *httpadapter.Config) { c.LoginURL = "javascript:alert(1)" },
+		},
+		"Config.Docs": {
+			func(c *httpadapter.Config) { c.Docs = []httpadapter.Link{{Title: "Guide", URL: "guide"}} },
+		},
 		"Config.Brand.Home": {
 			func(c *httpadapter.Config) { c.Brand.Home = "javascript:alert(1)" },
+			func(c *httpadapter.Config) { c.Brand.Home = "home" },
 		},
 		"Config.Brand.Logo": {
 			func(c *httpadapter.Config) { c.Brand.Logo = "https://cdn.example/logo.svg" },
 			func(c *httpadapter.Config) { c.Brand.Logo = "data:text/html,x" },
 			func(c *httpadapter.Config) { c.Brand.Logo = "//cdn.example/logo.svg" },
+			func(c *httpadapter.Config) { c.Brand.Logo = `/\cdn.example/logo.svg` },
+			func(c *httpadapter.Config) { c.Brand.Logo = "static/logo.svg" },
 		},
 		"Config.Brand.StyleSheet": {
 			func(c *httpadapter.Config) { c.Brand.StyleSheet = "https://cdn.example/x.css" },
 			func(c *httpadapter.Config) { c.Brand.StyleSheet = "data:text/css,x" },
 		},
 		"Config.FrameAncestors": {
+			func(c *httpadapter.Config) {
+				c.Layout, c.FrameAncestors = noLayout, []string{"https://portal.example.com"}
+			},
 			func(c *httpadapter.Config) { c.FrameAncestors = []string{"*"} },
 			func(c *httpadapter.Config) { c.FrameAncestors = []string{"https://*.example.com"} },
 			func(c *httpadapter.Config) { c.FrameAncestors = []string{"https://a.example/path"} },
@@ -120,8 +150,29 @@ func TestSelfCheck(t *testing.T) {
 		header     map[string]string
 		origin     string // of a form, "" = a page is asked for
 		want       []string
+		not        string // where there is other advice
 	}{
 		"nothing is wrong": {},
+		"a host whose proxy says no address": {
+			config: func(c *httpadapter.Config) {
+				c.ClientIP = func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }
+			},
+			want: []string{`Config.ClientIP returned ""`, "proxy_set_header X-Forwarded-For $remote_addr;"},
+		},
+		"a host that takes a list for an address": {
+			header: map[string]string{"X-Forwarded-For": "198.51.100.7, 10.0.0.1"},
+			config: func(c *httpadapter.Config) {
+				c.ClientIP = func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }
+			},
+			want: []string{`Config.ClientIP returned "198.51.100.7, 10.0.0.1"`},
+		},
+		"a form without an origin": {
+			origin: "null", want: []string{"(Origin: null)", "Referrer-Policy: same-origin"}, not: "TrustedOrigins",
+		},
+		"a form of a front end": {
+			origin: "https://app.hub.example", header: map[string]string{"Sec-Fetch-Site": "same-site"},
+			want: []string{"(Sec-Fetch-Site: same-site)", `Config.TrustedOrigins to "https://app.hub.example"`}, not: "proxy_set_header",
+		},
 		"the client's address": {
 			header: map[string]string{"X-Forwarded-For": "198.51.100.7"},
 			want:   []string{"X-Forwarded-For", "Config.ClientIP", "192.0.2.1"},
@@ -167,6 +218,9 @@ func TestSelfCheck(t *testing.T) {
 				v.do(r.Clone(t.Context()))
 			}
 			v.says(tt.want...)
+			if tt.not != "" && strings.Contains(v.body, tt.not) {
+				t.Errorf("the page says %s as well", tt.not)
+			}
 			advice := strings.Count(v.body, `<p class="ly-note ly-warn">`)
 			if (advice > 0) != (tt.want != nil) {
 				t.Errorf("the page has %d pieces of advice, want some: %t", advice, tt.want != nil)

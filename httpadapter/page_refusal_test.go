@@ -387,8 +387,11 @@ func TestPageWithoutIdentity(t *testing.T) {
 		}
 	}
 	v := withLogin.visit(t, "")
-	if v.post("profile/edit", url.Values{"version": {"1"}}); v.status != http.StatusSeeOther {
-		t.Errorf("POST = %d, want 303 to the login", v.status)
+	// A form cannot be led there: the login may be another site's.
+	v.post("profile/edit", url.Values{"version": {"1"}})
+	v.is(http.StatusUnauthorized, "Please sign in")
+	if links := v.all("a"); attr(links[len(links)-1], "href") != pageLogin {
+		t.Errorf("after a form the last link leads to %q, want the login", attr(links[len(links)-1], "href"))
 	}
 	// What is public stays so.
 	v.open("nothing")

@@ -91,7 +91,7 @@ func nginxPath(t *testing.T) string {
 // host is the application behind the proxy; the port is %s in a location.
 func behindNginx(t *testing.T, change func(*httpadapter.Config)) string {
 	t.Helper()
-	server := httptest.NewServer(newHost(t, mountNetHTTP, change))
+	server := httptest.NewServer(newHost(t, underNetHTTP, change))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
@@ -102,6 +102,7 @@ func TestBehindNginx(t *testing.T) {
 	for name, tt := range map[string]struct {
 		locations string
 		page, api string
+		login     string
 	}{
 		"prefix kept": {
 			locations: `location / { proxy_pass http://%[1]s; proxy_set_header Host $http_host; }`,
@@ -109,17 +110,22 @@ func TestBehindNginx(t *testing.T) {
 		},
 		"prefix taken off": {
 			locations: `location /hub/ { proxy_pass http://%[1]s/; proxy_set_header Host $http_host; }`,
-			page:      "/hub/account/", api: "/hub/api/",
+			page:      "/hub/account/", api: "/hub/api/", login: "/hub/login",
 		},
 		"another prefix": {
 			locations: `location = /me { return 308 ./me/; } location /me/ { proxy_pass http://%[1]s/account/; proxy_set_header Host $http_host; }
+				location = /login { proxy_pass http://%[1]s; proxy_redirect ./account/ ./me/; }
 				location /api/ { proxy_pass http://%[1]s; } absolute_redirect off;`,
 			page: "/me/", api: "/api/",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := startNginx(t, "", fmt.Sprintf(tt.locations, behindNginx(t, nil)))
+			address := startNginx(t, "", fmt.Sprintf(tt.locations, behindNginx(t, func(c *httpadapter.Config) {
+				if tt.login != "" {
+					c.LoginURL = tt.login
+				}
+			})))
 			newVisitor(t, new(http.Client), "http://"+address+tt.page, "http://"+address+tt.api).use()
 		})
 	}
@@ -134,7 +140,15 @@ func TestTLSAtNginx(t *testing.T) {
 		location / { proxy_pass http://%s; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto https; }`,
 		cert, cert, behindNginx(t, nil)))
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
-	newVisitor(t, client, "https://"+address+"/account/", "https://"+address+"/api/").use()
+	v := newVisitor(t, client, "https://"+address+"/account/", "https://"+address+"/api/")
+	v.use()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if cookie := v.get("https://" + address + "/login").header.Get("Set-Cookie"); !strings.Contains(cookie, "; Secure") {
+		t.Errorf("the session's cookie is %q, want it for TLS alone", cookie)
+	}
+	if docs := v.get(v.page + "docs"); !strings.Contains(docs.body, "https://"+address+"/account/api/v1/whoami") {
+		t.Error("the snippets do not say https")
+	}
 }
 
 // certificate writes that of a test server, with its key, for 127.0.0.1.
@@ -172,6 +186,7 @@ func TestNginxWithAnotherHost(t *testing.T) {
 		return newVisitor(t, new(http.Client), origin+"/account/", origin+"/api/")
 	}
 	save := func(v *visitor) answer {
+		v.get(v.page) // signs in
 		edit := v.get(v.page + "profile/edit")
 		return v.post("profile/edit", url.Values{"version": {first(version, edit.body)}, "given_name": {"Anabela"}, "family_name": {"Lima"}})
 	}
@@ -194,14 +209,14 @@ func TestNginxWithAnotherHost(t *testing.T) {
 	server := httptest.NewServer(trusted)
 	t.Cleanup(server.Close)
 	address := startNginx(t, "", fmt.Sprintf(wrong, strings.TrimPrefix(server.URL, "http://")))
-	trusted.Handler = newHost(t, mountNetHTTP, func(c *httpadapter.Config) {
+	trusted.Handler = newHost(t, underNetHTTP, func(c *httpadapter.Config) {
 		c.Development, c.TrustedOrigins = true, []string{"http://" + address}
 	})
 	v = newVisitor(t, new(http.Client), "http://"+address+"/account/", "http://"+address+"/api/")
 	if saved := save(v); saved.status != http.StatusOK || strings.Contains(saved.body, "TrustedOrigins") {
 		t.Errorf("from a trusted origin a form = %d", saved.status)
 	}
-	v.use()
+	newVisitor(t, new(http.Client), v.page, v.api).use()
 }
 
 // trustLater is a handler that is there before its configuration is.
