@@ -8,7 +8,7 @@ LINT := $(shell command -v golangci-lint)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help test test-docker lint lint-api fuzz mutants bench measure cover docs browser screenshot clean
+.PHONY: help test test-docker lint lint-api fuzz mutants bench measure cover docs browser lighthouse screenshot clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,10 @@ docs: ## Draw docs/images/flow.svg from docs/flow/flow.txt
 browser: ## Look at every state of the page in Chromium: accessibility, HTML, Lighthouse; needs Node and Java
 	@scripts/browser
 
-screenshot: ## Photograph the quickstart with Chromium, into docs/images
+lighthouse: ## Measure each tab of the quickstart with Lighthouse
+	@scripts/browser lighthouse
+
+screenshot: ## Have the browser tests photograph the page, into docs/images
 	@scripts/screenshot
 
 clean: ## Remove what the targets above left behind

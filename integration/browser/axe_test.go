@@ -21,13 +21,13 @@ var (
 )
 
 // looks are how each state of the page is looked at: all that there are with
-// -whole, else each language, width and scheme once.
+// -whole, else once in each language, with each width and scheme among them.
 func looks(t *testing.T) (all []setting) {
 	t.Helper()
 	for i, language := range languages(t) {
-		for _, width := range []int64{320, 1280} {
-			for _, scheme := range []string{"light", "dark"} {
-				if *whole || (width == 320) == (scheme == "dark") == (i%2 == 0) {
+		for j, width := range []int64{320, 1280} {
+			for k, scheme := range []string{"dark", "light"} {
+				if *whole || j == i%2 && k == i%2 {
 					all = append(all, setting{language, true, width, scheme})
 				}
 			}

@@ -42,9 +42,8 @@ func editName(b *tab) {
 	if n := eval[int](b, "document.querySelectorAll('form input:not([type=hidden])').length"); n != 2 {
 		b.t.Errorf("%v: %d inputs to edit the name, want the first name and the last", b.setting, n)
 	}
-	first, last := eval[string](b, "document.querySelector('[name=given_name]').labels[0].innerText"), eval[string](b, "document.querySelector('[name=family_name]').labels[0].innerText")
-	b.fill(first, "Anabela")
-	b.fill(last, "de Lima")
+	b.fill(b.labelOf("given_name"), "Anabela")
+	b.fill(b.labelOf("family_name"), "de Lima")
 	b.follow("button", b.say("form.save"))
 	b.says("Anabela de Lima", b.say("done.profile-saved"), "ana@example.com")
 }
@@ -73,6 +72,8 @@ func keyLife(b *tab) {
 		b.says(b.say("reveal.copied"))
 		b.press("button", b.say("reveal.test"))
 		b.says(b.say("reveal.test_ok"))
+	} else {
+		b.copyByHand(label)
 	}
 
 	// A refresh sends the form again and makes no second key.
@@ -94,10 +95,8 @@ func keyLife(b *tab) {
 	b.expect("ERR_CACHE_MISS") // the answer to a form is in no cache
 	b.back()
 	b.saysNot(key)
-	if b.script {
-		b.open("api-keys/new")
-		b.pasted(b.say("key_new.name"), key)
-	}
+	b.open("api-keys/new")
+	b.pasted(b.say("key_new.name"), key)
 
 	b.open("api-keys")
 	b.follow("link", b.say("keys.delete")+" "+b.say("keys.key_named", "Name", "ci"))
@@ -109,8 +108,9 @@ func keyLife(b *tab) {
 func tokenLife(b *tab) {
 	b.t.Helper()
 	b.follow("link", b.say("tab.tokens"))
-	b.open("provider-tokens/new?provider=jira")
-	secret := eval[string](b, "document.querySelector('[name=\"secrets/token\"]').labels[0].innerText")
+	b.says(b.say("tokens.note"))
+	b.follow("link", b.say("tokens.add")+" "+b.say("tokens.for", "Provider", jiraName))
+	secret := b.labelOf("secrets/token")
 	b.fill(secret, wrong)
 	b.expect("status of 422")
 	if status := b.follow("button", b.say("form.save")); status != 422 {
@@ -119,20 +119,66 @@ func tokenLife(b *tab) {
 	b.saysNot(wrong)
 	b.fill(secret, anasToken)
 	b.follow("button", b.say("form.save"))
-	b.says(b.say("done.token-saved", "Provider", "Jira"), "Ana Lima")
+	b.says(b.say("done.token-saved", "Provider", jiraName), "Ana Lima")
+	b.saysNot(anasToken)
+	b.back()
 	b.saysNot(anasToken)
 
-	tokens, err := b.host.tokens.Tokens(b.t.Context(), ana)
-	ok(b.t, err)
-	b.open("provider-tokens/" + tokens[0].ID + "/edit")
+	// With the secret left blank the old one stays, and still opens Jira.
+	b.open("provider-tokens")
+	token := b.say("tokens.token_of", "Provider", jiraName, "Label", "")
+	b.follow("link", b.say("tokens.edit")+" "+token)
 	b.saysNot(anasToken)
-	b.fill(eval[string](b, "document.querySelector('[name=label]').labels[0].innerText"), "work")
+	b.fill(b.labelOf("label"), "work")
 	b.follow("button", b.say("form.save"))
 	b.says("work", "Ana Lima")
+	token = b.say("tokens.token_of", "Provider", jiraName, "Label", "work")
+	b.follow("button", b.say("tokens.test")+" "+token)
+	b.says(b.say("verdict.ok", "Provider", jiraName))
 
-	b.open("provider-tokens/" + tokens[0].ID + "/delete")
-	b.follow("button", b.say("token_delete.submit", "Provider", "Jira", "Label", "work"))
-	if tokens, err = b.host.tokens.Tokens(b.t.Context(), ana); err != nil || len(tokens) != 0 {
-		b.t.Errorf("%v: %d connections after the last was deleted", b.setting, len(tokens))
+	// One that expires is replaced.
+	b.follow("link", b.say("tokens.edit")+" "+token)
+	b.fill(b.labelOf("secrets/token"), anasNextToken)
+	b.follow("button", b.say("form.save"))
+	b.says("Ana Souza Lima")
+	b.saysNot(anasNextToken)
+
+	b.follow("link", b.say("tokens.delete")+" "+token)
+	b.says(b.say("token_delete.warning_address", "Provider", jiraName))
+	b.follow("button", b.say("token_delete.submit", "Provider", jiraName, "Label", "work"))
+	b.says(b.say("token_deleted.title", "Provider", jiraName, "Label", "work"))
+	if tokens, err := b.host.tokens.Tokens(b.t.Context(), ana); err != nil || len(tokens) != 0 {
+		b.t.Errorf("%v: %d connections after the last was deleted, %v", b.setting, len(tokens), err)
+	}
+	b.follow("link", b.say("token_deleted.back"))
+	b.follow("link", b.say("tokens.add")+" "+b.say("tokens.for", "Provider", jiraName))
+}
+
+// Who has stored a key and goes back with the browser's button sees it no more,
+// and who sends the form again from there gets no second one.
+func TestBackToANewKey(t *testing.T) {
+	for _, script := range []bool{true, false} {
+		s := setting{languages(t)[0], script, 1280, "light"}
+		t.Run(s.String(), func(t *testing.T) {
+			b := newTab(t, s)
+			b.open("api-keys/new")
+			b.fill(b.say("key_new.name"), "ci")
+			b.follow("button", b.say("key_new.submit"))
+			key := b.value(b.say("reveal.label", "Name", "ci"))
+			b.follow("link", b.say("reveal.stored"))
+			b.says(b.say("done.key-created"), "ci")
+			b.saysNot(key)
+			b.expect("ERR_CACHE_MISS")
+			b.back()
+			b.saysNot(key)
+			b.reload()
+			b.says(b.say("replayed.title"))
+			b.saysNot(key)
+			keys, err := b.host.keys.Keys(t.Context(), ana)
+			ok(t, err)
+			if len(keys) != 1 {
+				t.Errorf("%v: %d keys, want 1", s, len(keys))
+			}
+		})
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/network"
 )
 
 // Who has typed into a form is asked before he leaves it by accident, and not
@@ -42,8 +44,9 @@ func TestWeight(t *testing.T) {
 
 func weigh(t *testing.T, language string, most int) {
 	t.Helper()
+	b := newTab(t, setting{language, true, 1280, "light"})
 	for _, path := range []string{"", "api-keys", "provider-tokens", "activity", "docs"} {
-		b := newTab(t, setting{language, true, 1280, "light"})
+		b.run(network.ClearBrowserCache())
 		b.open(path)
 		sizes := eval[map[string]int](b, `Object.fromEntries([...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
 			.map(e => [e.name, e.decodedBodySize]))`)

@@ -21,7 +21,7 @@ func (b *tab) key(key string) { b.t.Helper(); b.run(chromedp.KeyEvent(key)) }
 func (b *tab) tabTo(name string) {
 	b.t.Helper()
 	var met []string
-	for range 60 {
+	for range 90 {
 		if at := eval[string](b, focused); at == name {
 			if !eval[bool](b, ring) {
 				b.t.Errorf("%v: nobody sees that %q has the focus", b.setting, name)
@@ -75,7 +75,7 @@ func keyByKeyboard(b *tab) {
 	b.enter(b.say("key_new.submit"))
 	key := b.value(b.say("reveal.label", "Name", "ci"))
 	b.tabTo(b.say("reveal.copy"))
-	b.key(kb.Enter)
+	b.key(" ") // a button takes Space, too
 	b.says(b.say("reveal.copied"))
 	b.enter(b.say("reveal.stored"))
 	b.says("ci")
@@ -95,10 +95,10 @@ func keyByKeyboard(b *tab) {
 
 func tokenByKeyboard(b *tab) {
 	b.t.Helper()
-	b.open("provider-tokens/new?provider=jira")
-	label := b.labelOf("secrets/token")
-	b.tabTo(label)
+	b.enter(b.say("tab.tokens"))
+	b.enter(b.say("tokens.add") + " " + b.say("tokens.for", "Provider", jiraName))
+	b.tabTo(b.labelOf("secrets/token"))
 	b.run(chromedp.KeyEvent(anasToken))
-	b.key(kb.Enter)
-	b.says(b.say("done.token-saved", "Provider", "Jira"))
+	b.enter(b.say("form.save"))
+	b.says(b.say("done.token-saved", "Provider", jiraName))
 }

@@ -71,6 +71,7 @@ func newTab(t *testing.T, s setting) *tab {
 		chromedp.ActionFunc(func(ctx context.Context) error { return accessibility.Enable().Do(ctx) }),
 		chromedp.ActionFunc(func(ctx context.Context) error { return log.Enable().Do(ctx) }),
 		network.Enable(),
+		network.SetExtraHTTPHeaders(network.Headers{"Accept-Language": s.language}), // before Ana is known
 		emulation.SetDeviceMetricsOverride(s.width, 900, 1, false),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: s.scheme}}),
 		emulation.SetFocusEmulationEnabled(true), // other tabs are open too
@@ -402,6 +403,21 @@ func (b *tab) back() {
 			return err
 		}
 		return page.NavigateToHistoryEntry(entries[at-1].ID).Do(ctx)
+	}))
+}
+
+// copyByHand copies what an input holds as a user does, without the page's help.
+func (b *tab) copyByHand(label string) {
+	b.t.Helper()
+	b.run(chromedp.ActionFunc(func(ctx context.Context) error {
+		id, err := find(ctx, "textbox", label)
+		if err != nil {
+			return err
+		}
+		if err := dom.Focus().WithBackendNodeID(id).Do(ctx); err != nil {
+			return err
+		}
+		return input.DispatchKeyEvent(input.KeyDown).WithCommands([]string{"selectAll", "copy"}).Do(ctx)
 	}))
 }
 
