@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/aichub/lanyard/providertoken"
 )
 
 // Every problem's type is an address in this document.
@@ -25,6 +27,29 @@ func TestProblemsAreDocumented(t *testing.T) {
 		row := fmt.Sprintf("| <a id=%q></a>`%s` | %d | ", code, code, status)
 		if !strings.Contains(string(text), row) {
 			t.Errorf("docs/reference/problems.md lacks %q", row)
+		}
+	}
+}
+
+// What a client refuses has a problem of its own at the Proxy; none is our fault.
+func TestProxyNamesWhatClientsRefuse(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&providertoken.RateLimitError{}, codeTooManyRequests},
+		{providertoken.ErrAgentNotAllowed, codeForbidden},
+		{providertoken.ErrReadOnly, codeForbidden},
+		{providertoken.ErrMethod, codeMethodNotAllowed},
+		{providertoken.ErrNotOffered, codeNotOffered},
+		{providertoken.ErrNeedsAttention, codeNeedsAttention},
+		{providertoken.ErrUnreadable, codePlatformUnreadable},
+		{providertoken.ErrUnreachable, codePlatformUnreachable},
+		{providertoken.ErrForeignOrigin, codeUnavailable},
+	} {
+		if got := new(passage).problemOf(fmt.Errorf("providertoken: %w", tt.err)); got.Code != tt.want {
+			t.Errorf("the problem of %v = %s, want %s", tt.err, got.Code, tt.want)
 		}
 	}
 }

@@ -359,6 +359,8 @@ func (s *passage) problemOf(err error) problem {
 		return problem{Code: codePlatformUnreadable}
 	case errors.Is(err, providertoken.ErrUnreachable):
 		return problem{Code: codePlatformUnreachable}
+	case errors.Is(err, providertoken.ErrForeignOrigin): // its address changed since the way was found
+		return problem{Code: codeUnavailable, RetryAfter: time.Second}
 	case errors.As(err, &input):
 		return problem{Code: codeMalformed, Detail: "the headers " + HeaderAgent + " and " + HeaderPurpose + " have to say who calls and what for, in plain text"}
 	}
