@@ -49,3 +49,25 @@ func TestProxyOfAChangedConnection(t *testing.T) {
 		t.Errorf("problemOf(%v) = %+v, want %s with a time to wait", err, p, codeUnavailable)
 	}
 }
+
+// What a client refuses has a problem of its own at the Proxy; none is our fault.
+func TestProxyNamesWhatClientsRefuse(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&providertoken.RateLimitError{}, codeTooManyRequests},
+		{providertoken.ErrAgentNotAllowed, codeForbidden},
+		{providertoken.ErrReadOnly, codeForbidden},
+		{providertoken.ErrMethod, codeMethodNotAllowed},
+		{providertoken.ErrNotOffered, codeNotOffered},
+		{providertoken.ErrNeedsAttention, codeNeedsAttention},
+		{providertoken.ErrUnreadable, codePlatformUnreadable},
+		{providertoken.ErrUnreachable, codePlatformUnreachable},
+	} {
+		if got := new(passage).problemOf(fmt.Errorf("providertoken: %w", tt.err)); got.Code != tt.want {
+			t.Errorf("the problem of %v = %s, want %s", tt.err, got.Code, tt.want)
+		}
+	}
+}
