@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,7 +14,11 @@ var sources = []string{"../examples/minimal/*.go", "../examples/aichub/*.go", ".
 
 var (
 	goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")
-	link    = regexp.MustCompile(`\]\(([^)#]+)`)
+	link    = regexp.MustCompile(`\]\(([^)\s]*)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	anchor  = regexp.MustCompile(`<a id="([^"]+)">`)
+	fenced  = regexp.MustCompile("(?ms)^```.*?^```$")
+	not     = regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
 
 	// The documents leave this out, and say so.
 	errorCheck = regexp.MustCompile(`(?m)^\s*if err != nil \{\n\s*(return|t\.Fatal\()(err| err|.*)\)?\n\s*\}\n`)
@@ -22,7 +27,7 @@ var (
 func documents(t *testing.T) []string {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"../*.md", "*.md"} {
+	for _, pattern := range []string{"../*.md", "*.md", "*/*.md"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -64,18 +69,60 @@ func TestGoInDocumentsCompiles(t *testing.T) {
 	}
 }
 
+// A link leads to a file that is there, and to a heading that it has.
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
+	links := 0
 	for _, file := range documents(t) {
 		for _, found := range link.FindAllStringSubmatch(read(t, file), -1) {
 			if strings.Contains(found[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(filepath.Dir(file), found[1])); err != nil {
+			path, fragment, hasFragment := strings.Cut(found[1], "#")
+			target := file
+			if path != "" {
+				target = filepath.Join(filepath.Dir(file), path)
+			}
+			if _, err := os.Stat(target); err != nil {
 				t.Errorf("%s links to %s: %v", file, found[1], err)
+				continue
+			}
+			if links++; hasFragment && !slices.Contains(anchors(read(t, target)), fragment) {
+				t.Errorf("%s links to %s, which has no such heading", file, found[1])
 			}
 		}
 	}
+	if links < 50 {
+		t.Errorf("found %d links within the documents, want more: is the pattern wrong?", links)
+	}
+}
+
+// Every document can be found from the index, without asking where else it
+// might be.
+func TestIndexIsComplete(t *testing.T) {
+	t.Parallel()
+	index := read(t, "README.md")
+	for _, file := range documents(t) {
+		if strings.HasPrefix(file, "..") || file == "README.md" {
+			continue
+		}
+		if file := filepath.ToSlash(file); !strings.Contains(index, "]("+file+")") {
+			t.Errorf("docs/README.md does not name %s", file)
+		}
+	}
+}
+
+// anchors lists what a link into a document may name: its headings, as GitHub
+// makes ids of them, and what it names itself.
+func anchors(text string) (ids []string) {
+	text = fenced.ReplaceAllString(text, "")
+	for _, found := range heading.FindAllStringSubmatch(text, -1) {
+		ids = append(ids, strings.ReplaceAll(not.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
+	}
+	for _, found := range anchor.FindAllStringSubmatch(text, -1) {
+		ids = append(ids, found[1])
+	}
+	return ids
 }
 
 // flat takes the indentation away, and blank lines.
