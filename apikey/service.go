@@ -165,6 +165,14 @@ func (s *Service) refreshOwner(ctx context.Context, owner lanyard.Owner) {
 	}
 }
 
+// doubt has this process read an owner's keys anew after a change of which the
+// store could not say whether it was made: err is what it said.
+func (s *Service) doubt(owner lanyard.Owner, err error) {
+	if errors.Is(err, lanyard.ErrUnavailable) {
+		s.epochs.distrustShard(store.Shard(owner))
+	}
+}
+
 func (s *Service) refresh(ctx context.Context) error {
 	err := s.epochs.poll(ctx)
 	if err != nil {
