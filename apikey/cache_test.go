@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -731,12 +732,14 @@ func TestStoreWithoutEpochs(t *testing.T) {
 // With a negative MaxStale nothing is believed twice.
 func TestWithoutCache(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, &apikey.Options{MaxStale: -1})
-	_, token := b.create(t, ana, apikey.CreateRequest{})
-	for range 10 {
-		b.wantGood(t, "in use", token)
-	}
-	if n := b.store.lookups.Load(); n != 10 {
-		t.Errorf("%d reads of 10 verifications, want 10", n)
+	for _, maxStale := range []time.Duration{-1, -time.Hour, math.MinInt64} {
+		b := newBench(t, &apikey.Options{MaxStale: maxStale})
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		for range 10 {
+			b.wantGood(t, "in use", token)
+		}
+		if n := b.store.lookups.Load(); n != 10 {
+			t.Errorf("%d reads of 10 verifications with a MaxStale of %d, want 10", n, maxStale)
+		}
 	}
 }

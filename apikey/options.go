@@ -137,11 +137,12 @@ func (o *Options) withDefaults() (Options, error) {
 	if opt.MaxStale == 0 {
 		opt.MaxStale = defaultMaxStale
 	}
+	opt.MaxStale = max(opt.MaxStale, -1) // the least number there is has no opposite: nothing would ever be too old
 	if opt.MaxCached == 0 {
 		opt.MaxCached = defaultMaxCached
 	}
 	if opt.Burst == 0 {
-		opt.Burst = max(1, int(math.Ceil(opt.Rate)))
+		opt.Burst = max(1, int(math.Ceil(min(opt.Rate, math.MaxInt32))))
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)

@@ -18,8 +18,8 @@ func newCallRate(perSecond float64, burst int) callRate {
 	if perSecond <= 0 {
 		return callRate{}
 	}
-	every := min(float64(time.Second)/perSecond, maxSpan)
-	return callRate{every: max(1, int64(every)), depth: int64(min(every*float64(max(burst, 1)-1), maxSpan))}
+	every := min(max(float64(time.Second)/perSecond, 1), maxSpan)
+	return callRate{every: int64(every), depth: int64(min(every*float64(max(burst, 1)-1), maxSpan))}
 }
 
 // limiter is what a key has spent of its rate, as the time when all of it is back.
