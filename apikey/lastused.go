@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"time"
 
@@ -113,7 +112,9 @@ func newUseLog(st useStore, table *verdicts, watch *stopwatch, clock func() time
 func (u *useLog) mark(v *verdict, now int64, address string) {
 	from := uint32(maphash.String(u.seed, address)) | 1
 	unseen := v.from.Load() != from && u.note(v, now, from, network(address))
-	v.marked.Store(now)
+	for last := v.marked.Load(); last < now && !v.marked.CompareAndSwap(last, now); {
+		last = v.marked.Load() // whoever was held up moves nothing back
+	}
 	if v.gone.Load() { // so who took it out of the table may have missed the mark
 		u.leave(v)
 	}
@@ -175,14 +176,17 @@ func (u *useLog) leave(v *verdict) {
 }
 
 // tell has the history told of a fact, by the goroutine: whoever presents a key
-// neither waits for that nor can prevent it by hanging up.
-func (u *useLog) tell(ctx context.Context, e lanyard.Event) {
+// neither waits for that nor can prevent it by hanging up. It reports whether
+// there was room for it.
+func (u *useLog) tell(ctx context.Context, e lanyard.Event) bool {
+	defer u.hurry()
 	u.mu.Lock()
-	if len(u.facts) < maxFacts {
-		u.facts = append(u.facts, fact{ctx: context.WithoutCancel(ctx), event: e})
+	defer u.mu.Unlock()
+	if len(u.facts) >= maxFacts {
+		return false
 	}
-	u.mu.Unlock()
-	u.hurry()
+	u.facts = append(u.facts, fact{ctx: context.WithoutCancel(ctx), event: e})
+	return true
 }
 
 func (u *useLog) hurry() {
@@ -320,11 +324,11 @@ func (u *useLog) record(ctx context.Context, uses []store.KeyUse) error {
 }
 
 func (u *useLog) flushFacts(ctx context.Context) error {
-	u.mu.Lock()
-	facts := u.facts
-	u.facts = nil
-	u.mu.Unlock()
-	for i, f := range facts {
+	for {
+		f, more := u.oldestFact()
+		if !more {
+			return nil
+		}
 		err := u.guard(ctx, func() error { return u.append(ctx, f) })
 		var input *lanyard.InputError
 		switch {
@@ -335,14 +339,21 @@ func (u *useLog) flushFacts(ctx context.Context) error {
 			u.logger.WarnContext(f.ctx, "a use of an api key cannot be recorded",
 				slog.String("action", f.event.Action), slog.String("key_id", f.event.Object))
 		default:
-			u.mu.Lock()
-			u.facts = slices.Concat(facts[i:], u.facts)
-			u.facts = u.facts[:min(len(u.facts), maxFacts)]
-			u.mu.Unlock()
 			return err
 		}
+		u.mu.Lock()
+		u.facts[0], u.facts = fact{}, u.facts[1:] // only who flushes takes one away
+		u.mu.Unlock()
 	}
-	return nil
+}
+
+func (u *useLog) oldestFact() (f fact, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.facts) == 0 {
+		return fact{}, false
+	}
+	return u.facts[0], true
 }
 
 // append stores a fact in the context it belongs to, and gives up with ctx.

@@ -104,6 +104,31 @@ func TestNoUseIsLost(t *testing.T) {
 	})
 }
 
+// Whoever notes a use late, because the processor was busy elsewhere, moves no
+// later one back.
+func TestLateMarksMoveNothingBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := newVerdicts(2)
+		l := &usages{known: make(map[string]store.KeyUsage)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		v := table.keep(verdictOn(table, "a", 1))
+		u.mark(v, u.watch.now(), "192.0.2.1")
+		<-time.After(2 * time.Second)
+		late := u.watch.now()
+		<-time.After(2 * time.Second)
+		u.mark(v, u.watch.now(), "192.0.2.1")
+		last := time.Now()
+		u.mark(v, late, "192.0.2.1")
+		if err := u.close(t.Context()); err != nil {
+			t.Fatalf("close() = %v, want nil", err)
+		}
+		if got := l.known["a"].LastUsedAt; !got.Equal(last) {
+			t.Errorf("last used at %v, want %v", got, last)
+		}
+	})
+}
+
 // ledger is a store that remembers the last use of each key. While it fails it
 // takes every other call.
 type ledger struct {
@@ -254,5 +279,51 @@ func (s *slow) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
 	for _, u := range uses {
 		s.known[u.ID] = true
 	}
+	return nil
+}
+
+// Of facts of which too many wait, what is left out is told when it happens again.
+func TestFactsLeftOutAreToldLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &narrator{told: make(map[string]bool)}
+		u := newUseLog(l, newVerdicts(1), newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		s := &Service{clock: time.Now, uses: u}
+		const keys = maxFacts + 10
+		use := func() {
+			for i := range keys {
+				s.note(t.Context(), ActionUsedAfterDelete, &verdict{id: strconv.Itoa(i), owner: lanyard.Owner{Subject: "ana"}}, &Call{})
+			}
+			_ = u.flush(t.Context())
+			synctest.Wait()
+		}
+		l.deaf = true
+		use()
+		l.deaf = false
+		use()
+		use()
+		if len(l.told) != keys || l.twice {
+			t.Errorf("the history tells of %d keys, twice of one: %t; want %d, each once", len(l.told), l.twice, keys)
+		}
+		if err := u.close(t.Context()); err != nil {
+			t.Errorf("close() = %v, want nil", err)
+		}
+	})
+}
+
+// narrator is a history. While it is deaf it takes nothing.
+type narrator struct {
+	deaf, twice bool
+	told        map[string]bool
+}
+
+func (*narrator) RecordKeyUse(context.Context, []store.KeyUse) error { return nil }
+
+func (n *narrator) Append(_ context.Context, e lanyard.Event) error {
+	if n.deaf {
+		return lanyard.ErrUnavailable
+	}
+	n.twice = n.twice || n.told[e.Object]
+	n.told[e.Object] = true
 	return nil
 }
