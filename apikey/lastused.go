@@ -15,8 +15,12 @@ import (
 	"github.com/aichub/lanyard/store"
 )
 
-// neverMarked is the mark of a verdict whose key was not used.
-const neverMarked = -int64(markEvery)
+// What the mark of a verdict is whose key was not used: neverMarked, and noGood
+// where it could not be either.
+const (
+	neverMarked = -int64(markEvery)
+	noGood      = neverMarked - 1
+)
 
 const (
 	markEvery    = time.Second // how often a use of one key is noted
