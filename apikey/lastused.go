@@ -212,7 +212,7 @@ func (u *useLog) run(ctx context.Context) {
 		case <-tick.C:
 		case <-u.wake:
 		}
-		u.flushWithin(ctx, flushTimeout)
+		u.flushWithin(ctx, flushTimeout, u.flushAll)
 		select {
 		case <-ctx.Done():
 			return
@@ -221,14 +221,24 @@ func (u *useLog) run(ctx context.Context) {
 	}
 }
 
-// flushSoon stores what is marked before a list is read, so that this process
-// sees its own uses. A list is better late by a use than not shown.
-func (u *useLog) flushSoon(ctx context.Context) { u.flushWithin(ctx, listTimeout) }
+// flushOwner stores what is marked on an owner's keys before they are listed, so
+// that this process sees its own uses, and leaves the marks of all others for
+// their time. A list is better late by a use than not shown.
+func (u *useLog) flushOwner(ctx context.Context, owner lanyard.Owner) {
+	u.flushWithin(ctx, listTimeout, func(ctx context.Context) error {
+		var marked []*verdict
+		for word := range u.table.marks {
+			marked = u.table.markedOf(marked, word, owner)
+		}
+		return u.flushMarks(ctx, marked)
+	})
+}
 
-func (u *useLog) flushWithin(ctx context.Context, timeout time.Duration) {
+// flushWithin is flush that logs its error.
+func (u *useLog) flushWithin(ctx context.Context, timeout time.Duration, marks func(context.Context) error) {
 	flushing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := u.flush(flushing); err != nil && ctx.Err() == nil {
+	if err := u.flush(flushing, marks); err != nil && ctx.Err() == nil {
 		u.logger.WarnContext(ctx, "uses of api keys were not stored", slog.String("outcome", telemetry.Outcome(err)))
 	}
 }
@@ -241,27 +251,29 @@ func (u *useLog) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctx.Err())
 	}
-	return u.flush(ctx)
+	return u.flush(ctx, u.flushAll)
 }
 
-// flush stores what is marked. It first waits for a flush that is under way,
-// so that everything marked before the call is stored after it.
-func (u *useLog) flush(ctx context.Context) error {
+// flush stores what was seen: of keys whose verdicts are gone, then what marks
+// does, then facts. It first waits for a flush that is under way, so that
+// everything marked before the call is stored after it.
+func (u *useLog) flush(ctx context.Context, marks func(context.Context) error) error {
 	select {
 	case u.flushing <- struct{}{}:
 		defer func() { <-u.flushing }()
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctx.Err())
 	}
-	return errors.Join(u.flushUses(ctx), u.flushFacts(ctx))
+	err := u.flushLeft(ctx)
+	if err == nil {
+		err = marks(ctx)
+	}
+	return errors.Join(err, u.flushFacts(ctx))
 }
 
-// flushUses goes once around the table. Where the store fails, the next flush
+// flushAll goes once around the table. Where the store fails, the next flush
 // goes on from there.
-func (u *useLog) flushUses(ctx context.Context) error {
-	if err := u.flushLeft(ctx); err != nil {
-		return err
-	}
+func (u *useLog) flushAll(ctx context.Context) error {
 	var batch []*verdict
 	for range u.table.marks {
 		batch = u.table.marked(batch, u.next)

@@ -34,7 +34,7 @@ func TestUseLogIsBounded(t *testing.T) {
 		for range maxFacts + 10 {
 			u.tell(t.Context(), lanyard.Event{ID: round})
 		}
-		if err := u.flush(t.Context()); err == nil {
+		if err := u.flush(t.Context(), u.flushAll); err == nil {
 			t.Error("flush() to a deaf store = nil, want an error")
 		}
 	}
@@ -58,7 +58,7 @@ func TestNoUseIsLost(t *testing.T) {
 		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
 		wantUsed := func(what, key string, at time.Time) {
 			t.Helper()
-			if err := u.flush(t.Context()); err != nil {
+			if err := u.flush(t.Context(), u.flushAll); err != nil {
 				t.Fatalf("flush() = %v, want nil", err)
 			}
 			if got := l.used(key); !got.Equal(at) {
@@ -88,7 +88,7 @@ func TestNoUseIsLost(t *testing.T) {
 		}
 		l.fail(true)
 		for range 10 {
-			_ = u.flush(t.Context())
+			_ = u.flush(t.Context(), u.flushAll)
 		}
 		synctest.Wait()
 		if l.taken == 0 {
@@ -204,7 +204,7 @@ func TestFirstUseDuringAFlush(t *testing.T) {
 			u.mark(fresh, u.watch.now(), "198.51.100.1")
 		}
 		u.mark(busy, u.watch.now(), "192.0.2.1")
-		if err := u.flush(t.Context()); err != nil {
+		if err := u.flush(t.Context(), u.flushAll); err != nil {
 			t.Fatalf("flush() = %v, want nil", err)
 		}
 		if err := u.close(t.Context()); err != nil {
@@ -294,7 +294,7 @@ func TestFactsLeftOutAreToldLater(t *testing.T) {
 			for i := range keys {
 				s.note(t.Context(), ActionUsedAfterDelete, &verdict{id: strconv.Itoa(i), owner: lanyard.Owner{Subject: "ana"}}, &Call{})
 			}
-			_ = u.flush(t.Context())
+			_ = u.flush(t.Context(), u.flushAll)
 			synctest.Wait()
 		}
 		l.deaf = true

@@ -3,9 +3,13 @@ package apikey
 import (
 	"crypto/sha256"
 	"hash/maphash"
+	"iter"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/aichub/lanyard"
 )
 
 // verdicts keeps the verdicts on up to limit tokens.
@@ -155,14 +159,34 @@ func (vs *verdicts) victim() (victim *verdict) {
 // marked takes the marks of one word of the bitmap: it adds to batch the
 // verdicts there may be marks on.
 func (vs *verdicts) marked(batch []*verdict, word int) []*verdict {
-	vs.marks.take(word, func(slot int) {
-		vs.mu.Lock()
-		defer vs.mu.Unlock()
-		for i := slot; i < min(slot+slotsPerBit, len(vs.slots)); i++ {
-			for v := vs.slots[i].Load(); v != nil; v = v.next.Load() {
+	vs.marks.take(word, func(slot int) { batch = slices.AppendSeq(batch, vs.from(slot)) })
+	return batch
+}
+
+// markedOf adds to batch the verdicts on keys of owner that there may be marks
+// on, and leaves all marks where they are.
+func (vs *verdicts) markedOf(batch []*verdict, word int, owner lanyard.Owner) []*verdict {
+	vs.marks.look(word, func(slot int) {
+		for v := range vs.from(slot) {
+			if v.owner == owner {
 				batch = append(batch, v)
 			}
 		}
 	})
 	return batch
+}
+
+// from are the verdicts that share a bit of the bitmap.
+func (vs *verdicts) from(slot int) iter.Seq[*verdict] {
+	return func(yield func(*verdict) bool) {
+		vs.mu.Lock()
+		defer vs.mu.Unlock()
+		for i := slot; i < min(slot+slotsPerBit, len(vs.slots)); i++ {
+			for v := vs.slots[i].Load(); v != nil; v = v.next.Load() {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }
