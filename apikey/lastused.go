@@ -7,6 +7,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,10 +65,10 @@ func (s sighting) record(id string) store.KeyUse {
 // from where keys were used, and the facts the history is told.
 //
 // A verification only leaves a mark on its verdict, at most one a second. One
-// goroutine stores the marks of all keys together: every 15 seconds, and at once
-// when a key is seen for the first time, so that "never used" does not stand
-// there while a user tries out his new key; never more than once a second. What
-// a store did not take is kept for the next time. A process that is killed loses
+// goroutine stores the marks of all keys together every 15 seconds, and what cannot
+// wait, those of keys that are seen for the first time, within a second, so that
+// "never used" does not stand there while a user tries out his new key. What a
+// store did not take is kept for the next time. A process that is killed loses
 // 15 seconds.
 type useLog struct {
 	store  useStore
@@ -82,9 +83,10 @@ type useLog struct {
 
 	mu    sync.Mutex
 	left  []store.KeyUse // at most maxLeft, of verdicts that are gone
+	fresh []*verdict     // at most maxLeft, on keys that were used for the first time
 	facts []fact         // at most maxFacts
 
-	wake     chan struct{} // something must not wait for 15 seconds
+	wake     chan struct{} // what of these must not wait for 15 seconds
 	flushing chan struct{} // holds one token: whoever has it flushes
 	stop     context.CancelFunc
 	stopped  chan struct{}
@@ -124,6 +126,11 @@ func (u *useLog) mark(v *verdict, now int64, address string) {
 	}
 	u.table.marks.set(v.place)
 	if unseen {
+		u.mu.Lock()
+		if len(u.fresh) < maxLeft { // the others have their marks
+			u.fresh = append(u.fresh, v)
+		}
+		u.mu.Unlock()
 		u.hurry()
 	}
 }
@@ -206,13 +213,15 @@ func (u *useLog) run(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
+		marks := u.flushAll
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-u.wake:
+			marks = u.flushFresh
 		}
-		u.flushWithin(ctx, flushTimeout, u.flushAll)
+		u.flushWithin(ctx, flushTimeout, marks)
 		select {
 		case <-ctx.Done():
 			return
@@ -286,6 +295,21 @@ func (u *useLog) flushAll(ctx context.Context) error {
 		}
 	}
 	return u.flushMarks(ctx, batch)
+}
+
+// flushFresh stores what keys were used for the first time. Where the store
+// fails, their marks are still there.
+func (u *useLog) flushFresh(ctx context.Context) error {
+	u.mu.Lock()
+	fresh := u.fresh
+	u.fresh = nil
+	u.mu.Unlock()
+	for some := range slices.Chunk(fresh, flushSize) {
+		if err := u.flushMarks(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flushMarks stores the marks on some verdicts, or says where they are.

@@ -95,6 +95,36 @@ func TestLastUsedOncePerSecond(t *testing.T) {
 	})
 }
 
+// What must not wait, a first use or a fact, has nothing else written before its
+// time: a key in use is written once in 15 seconds whatever else happens.
+func TestFirstUsesWriteNoOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, "first use", token)
+		synctest.Wait()
+		writes, last := 0, b.used(t, key.ID)
+		for range 30 {
+			<-time.After(time.Second)
+			b.wantGood(t, "use", token)
+			fresh, first := b.create(t, bob, apikey.CreateRequest{})
+			b.wantGood(t, "first use of another", first)
+			if err := b.Delete(t.Context(), bob, fresh.ID, 0); err != nil {
+				t.Fatal(err)
+			}
+			b.wantRefused(t, "deleted", first)
+			synctest.Wait()
+			if used := b.used(t, key.ID); !used.Equal(last) {
+				writes, last = writes+1, used
+			}
+		}
+		if writes > 2 {
+			t.Errorf("a key in use was written %d times in 30 seconds, want 2", writes)
+		}
+	})
+}
+
 // A list has stored what its owner's keys were used for, and nothing of other
 // owners: who looks at his again and again has no other row written.
 func TestListsStoreTheirOwn(t *testing.T) {
