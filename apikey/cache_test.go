@@ -724,8 +724,15 @@ func TestStoreWithoutEpochs(t *testing.T) {
 		if n := b.store.polls.Load(); n != 0 {
 			t.Errorf("%d polls, want none", n)
 		}
+		_, other := b.create(t, bob, apikey.CreateRequest{})
+		b.wantGood(t, "another's, before", other)
 		b.delete(t, key.ID)
 		b.wantRefused(t, "deleted", token)
+		reads := b.store.lookups.Load()
+		b.wantGood(t, "another's", other)
+		if n := b.store.lookups.Load() - reads; n != 0 {
+			t.Errorf("a deletion had the key of another read %d times, want 0", n)
+		}
 	})
 }
 

@@ -160,7 +160,7 @@ func (s *Service) Refresh(ctx context.Context) (err error) {
 // cannot, or the caller hung up, it reads the keys of his shard anew, and leaves
 // all others alone.
 func (s *Service) refreshOwner(ctx context.Context, owner lanyard.Owner) {
-	if s.epochs.poll(ctx) != nil {
+	if s.epochs.store == nil || s.epochs.poll(ctx) != nil {
 		s.epochs.distrustShard(store.Shard(owner))
 	}
 }
