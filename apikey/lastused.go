@@ -148,8 +148,8 @@ func (u *useLog) note(v *verdict, now int64, from uint32, network string) (unsee
 	}
 	if now >= k.noted {
 		k.last, k.noted = seen, now
+		v.from.Store(from)
 	}
-	v.from.Store(from)
 	return unseen
 }
 

@@ -129,6 +129,30 @@ func TestLateMarksMoveNothingBack(t *testing.T) {
 	})
 }
 
+// Nor does he put another address beside what is seen of his own later.
+func TestLateMarksKeepTheAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := newVerdicts(2)
+		l := &usages{known: make(map[string]store.KeyUsage)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		v := table.keep(verdictOn(table, "a", 1))
+		late := u.watch.now()
+		<-time.After(2 * time.Second)
+		u.mark(v, u.watch.now(), "192.0.2.1")
+		u.mark(v, late, "198.51.100.1")
+		<-time.After(2 * time.Second)
+		u.mark(v, u.watch.now(), "198.51.100.1")
+		last := time.Now()
+		if err := u.close(t.Context()); err != nil {
+			t.Fatalf("close() = %v, want nil", err)
+		}
+		if got := l.known["a"]; !got.LastUsedAt.Equal(last) || got.LastUsedFrom != "198.51.100.0/24" {
+			t.Errorf("last used at %v from %s, want %v from 198.51.100.0/24", got.LastUsedAt, got.LastUsedFrom, last)
+		}
+	})
+}
+
 // ledger is a store that remembers the last use of each key. While it fails it
 // takes every other call.
 type ledger struct {
