@@ -222,6 +222,9 @@ func (h *Handler) rotateKey(c *call) (answer, error) {
 		Grace: time.Duration(body.GraceSeconds.value) * time.Second, Version: version,
 	})
 	if err != nil {
+		if current, readErr := h.keyVersion(c); readErr == nil && current == version {
+			return answer{}, err // it has expired, or has a successor
+		}
 		return answer{}, stale(c, err)
 	}
 	type response struct {
