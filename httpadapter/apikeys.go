@@ -2,6 +2,7 @@ package httpadapter
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -221,10 +222,12 @@ func (h *Handler) rotateKey(c *call) (answer, error) {
 	made, err := h.config.APIKeys.Rotate(c.r.Context(), c.caller.Owner, c.id, apikey.RotateRequest{
 		Grace: time.Duration(body.GraceSeconds.value) * time.Second, Version: version,
 	})
-	if err != nil {
+	if errors.Is(err, lanyard.ErrConflict) && version != 0 {
 		if current, readErr := h.keyVersion(c); readErr == nil && current == version {
 			return answer{}, err // it has expired, or has a successor
 		}
+	}
+	if err != nil {
 		return answer{}, stale(c, err)
 	}
 	type response struct {
