@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,6 +137,61 @@ func TestFailingPollOfDelete(t *testing.T) {
 		p.here.delete(t, key.ID)
 		p.here.wantRefused(t, "deleted", token)
 		p.here.wantGood(t, "another", other)
+	})
+}
+
+// A change of which the store cannot say whether it was made may have been: the
+// process that tried it reads the key again.
+func TestChangesOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	for what, change := range map[string]func(b *bench, ctx context.Context, id, token string) error{
+		"Delete":        func(b *bench, ctx context.Context, id, _ string) error { return b.Delete(ctx, ana, id, 0) },
+		"DeleteByToken": func(b *bench, ctx context.Context, _, token string) error { return b.DeleteByToken(ctx, token) },
+		"ReportLeaks": func(b *bench, ctx context.Context, _, token string) error {
+			_, err := b.ReportLeaks(ctx, []apikey.Leak{leak(token)})
+			return err
+		},
+		"Rotate": func(b *bench, ctx context.Context, id, _ string) error {
+			_, err := b.Rotate(ctx, ana, id, apikey.RotateRequest{})
+			return err
+		},
+	} {
+		b := newBench(t, &apikey.Options{MaxStale: time.Hour})
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, "before "+what, token)
+		ctx, cancel := context.WithCancel(t.Context())
+		b.store.onDelete = func(error) error {
+			cancel()
+			return lanyard.ErrUnavailable
+		}
+		b.store.onRotate = b.store.onDelete
+		if err := change(b, ctx, key.ID, token); !errors.Is(err, lanyard.ErrUnavailable) {
+			t.Errorf("%s() = %v, want ErrUnavailable", what, err)
+		}
+		b.wantRefused(t, "after "+what, token)
+	}
+}
+
+// A poll that hangs keeps nobody who deletes for as long as MaxStale may be.
+func TestHangingPollOfALongMaxStale(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := memory.New()
+		b := &bench{memory: st, store: &watched{Store: st}}
+		b.Service = newService(t, b.store, &apikey.Options{MaxStale: time.Hour})
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, "before", token)
+		hang := pollHook(func(ctx context.Context, _ *[store.Shards]int64, _ error) (*[store.Shards]int64, error) {
+			<-ctx.Done()
+			return nil, lanyard.ErrUnavailable
+		})
+		b.store.onPoll.Store(&hang)
+		began := time.Now()
+		b.delete(t, key.ID)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("a deletion took %v, want 10 seconds at most", took)
+		}
+		b.wantRefused(t, "deleted", token)
 	})
 }
 
@@ -668,20 +724,29 @@ func TestStoreWithoutEpochs(t *testing.T) {
 		if n := b.store.polls.Load(); n != 0 {
 			t.Errorf("%d polls, want none", n)
 		}
+		_, other := b.create(t, bob, apikey.CreateRequest{})
+		b.wantGood(t, "another's, before", other)
 		b.delete(t, key.ID)
 		b.wantRefused(t, "deleted", token)
+		reads := b.store.lookups.Load()
+		b.wantGood(t, "another's", other)
+		if n := b.store.lookups.Load() - reads; n != 0 {
+			t.Errorf("a deletion had the key of another read %d times, want 0", n)
+		}
 	})
 }
 
 // With a negative MaxStale nothing is believed twice.
 func TestWithoutCache(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, &apikey.Options{MaxStale: -1})
-	_, token := b.create(t, ana, apikey.CreateRequest{})
-	for range 10 {
-		b.wantGood(t, "in use", token)
-	}
-	if n := b.store.lookups.Load(); n != 10 {
-		t.Errorf("%d reads of 10 verifications, want 10", n)
+	for _, maxStale := range []time.Duration{-1, -time.Hour, math.MinInt64} {
+		b := newBench(t, &apikey.Options{MaxStale: maxStale})
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		for range 10 {
+			b.wantGood(t, "in use", token)
+		}
+		if n := b.store.lookups.Load(); n != 10 {
+			t.Errorf("%d reads of 10 verifications with a MaxStale of %d, want 10", n, maxStale)
+		}
 	}
 }

@@ -75,6 +75,7 @@ func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, ve
 	s.signTombstone(ctx, &k)
 	e := s.event(ctx, k.DeletedAt, ActionDeleted, k)
 	if err := s.store.DeleteAPIKey(ctx, k, e); err != nil {
+		s.doubt(owner, err)
 		return fmt.Errorf("apikey: delete: %w", err)
 	}
 	s.refreshOwner(ctx, owner)

@@ -20,9 +20,10 @@ const (
 	// by hand.
 	maxAge = time.Minute
 
-	// minPollTimeout bounds a poll where MaxStale is shorter: ending one that is
-	// under way costs its connection.
+	// A poll may take as long as MaxStale, within these bounds: ending one that is
+	// under way costs its connection, and who deletes waits for it.
 	minPollTimeout = 2 * time.Second
+	maxPollTimeout = 10 * time.Second
 )
 
 // poll is what a process knows of the epochs. Its times, as those of a verdict,
@@ -89,7 +90,7 @@ func (e *epochs) poll(ctx context.Context) error {
 		return nil
 	}
 	asking := ctx
-	ctx, cancel := context.WithTimeout(ctx, max(e.maxStale, minPollTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(max(e.maxStale, minPollTimeout), maxPollTimeout))
 	defer cancel()
 	select {
 	case e.turn <- struct{}{}:

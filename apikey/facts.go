@@ -17,10 +17,13 @@ type factKey struct {
 // changes nothing for who does it.
 func (s *Service) note(ctx context.Context, action string, v *verdict, c *Call) {
 	now := s.now()
-	if !s.told.Claim(factKey{action: action, id: v.id, hour: now.Unix() / 3600}) {
+	told := factKey{action: action, id: v.id, hour: now.Unix() / 3600}
+	if !s.told.Claim(told) {
 		return
 	}
 	e := lanyard.NewEvent(lanyard.WithRequest(ctx, c.from(ctx)), now, v.owner, action, v.id).With(DetailName, v.name)
 	e.Via, e.DedupeKey = lanyard.ViaAPIKey, action+"/"+v.id+"/"+now.Format("2006-01-02T15")
-	s.uses.tell(ctx, e)
+	if !s.uses.tell(ctx, e) {
+		s.told.Release(told)
+	}
 }

@@ -193,7 +193,7 @@ func (s *Service) importedRecord(r ImportRequest, now time.Time) (store.APIKey, 
 	}
 	err := errors.Join(nameErr, hashErr, checkHint(r.Hint), s.checkScopes(k.Scopes), checkLife(k), checkExpiry(k.ExpiresAt),
 		checkPast("created_at", k.CreatedAt, now), checkPast("last_used_at", k.LastUsedAt, now),
-		checkNoToken("name", r.Name, hash), checkNoToken("hint", r.Hint, hash))
+		checkNoToken("name", name, hash), checkNoToken("hint", r.Hint, hash))
 	return k, err
 }
 

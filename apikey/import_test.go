@@ -190,6 +190,7 @@ func TestImportRefuses(t *testing.T) {
 		{"no name", "name", "required", func(r *apikey.ImportRequest) { r.Name = " " }},
 		{"a name of two lines", "name", "invalid", func(r *apikey.ImportRequest) { r.Name = "a\nb" }},
 		{"the token as its name", "name", "invalid", func(r *apikey.ImportRequest) { r.Name = "secret" }},
+		{"the token, in white space, as its name", "name", "invalid", func(r *apikey.ImportRequest) { r.Name = " secret\n" }},
 		{"the token as its hint", "hint", "invalid", func(r *apikey.ImportRequest) { r.Hint = "secret" }},
 		{"a long hint", "hint", "too-long", func(r *apikey.ImportRequest) { r.Hint = strings.Repeat("x", 17) }},
 		{"an odd hint", "hint", "invalid", func(r *apikey.ImportRequest) { r.Hint = "a b" }},

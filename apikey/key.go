@@ -60,7 +60,7 @@ func (s *Service) Keys(ctx context.Context, owner lanyard.Owner) (_ []Key, err e
 	if s.closed.Load() {
 		return nil, errClosed
 	}
-	s.uses.flushSoon(ctx)
+	s.uses.flushOwner(ctx, owner)
 	keys, err := s.list(ctx, owner)
 	if err != nil {
 		return nil, fmt.Errorf("apikey: list: %w", err)
@@ -96,7 +96,7 @@ func (s *Service) Key(ctx context.Context, owner lanyard.Owner, id string) (_ Ke
 	if s.closed.Load() {
 		return Key{}, errClosed
 	}
-	s.uses.flushSoon(ctx)
+	s.uses.flushOwner(ctx, owner)
 	k, err := s.key(ctx, owner, id)
 	if err != nil {
 		return Key{}, fmt.Errorf("apikey: key: %w", err)

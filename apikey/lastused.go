@@ -16,8 +16,12 @@ import (
 	"github.com/aichub/lanyard/store"
 )
 
-// neverMarked is the mark of a verdict whose key was not used.
-const neverMarked = -int64(markEvery)
+// What the mark of a verdict is whose key was not used: neverMarked, and noGood
+// where it could not be either.
+const (
+	neverMarked = -int64(markEvery)
+	noGood      = neverMarked - 1
+)
 
 const (
 	markEvery    = time.Second // how often a use of one key is noted
@@ -61,10 +65,10 @@ func (s sighting) record(id string) store.KeyUse {
 // from where keys were used, and the facts the history is told.
 //
 // A verification only leaves a mark on its verdict, at most one a second. One
-// goroutine stores the marks of all keys together: every 15 seconds, and at once
-// when a key is seen for the first time, so that "never used" does not stand
-// there while a user tries out his new key; never more than once a second. What
-// a store did not take is kept for the next time. A process that is killed loses
+// goroutine stores the marks of all keys together every 15 seconds, and what cannot
+// wait, those of keys that are seen for the first time, within a second, so that
+// "never used" does not stand there while a user tries out his new key. What a
+// store did not take is kept for the next time. A process that is killed loses
 // 15 seconds.
 type useLog struct {
 	store  useStore
@@ -79,9 +83,10 @@ type useLog struct {
 
 	mu    sync.Mutex
 	left  []store.KeyUse // at most maxLeft, of verdicts that are gone
+	fresh []*verdict     // at most maxLeft, on keys that were used for the first time
 	facts []fact         // at most maxFacts
 
-	wake     chan struct{} // something must not wait for 15 seconds
+	wake     chan struct{} // what of these must not wait for 15 seconds
 	flushing chan struct{} // holds one token: whoever has it flushes
 	stop     context.CancelFunc
 	stopped  chan struct{}
@@ -113,12 +118,19 @@ func newUseLog(st useStore, table *verdicts, watch *stopwatch, clock func() time
 func (u *useLog) mark(v *verdict, now int64, address string) {
 	from := uint32(maphash.String(u.seed, address)) | 1
 	unseen := v.from.Load() != from && u.note(v, now, from, network(address))
-	v.marked.Store(now)
+	for last := v.marked.Load(); last < now && !v.marked.CompareAndSwap(last, now); {
+		last = v.marked.Load() // whoever was held up moves nothing back
+	}
 	if v.gone.Load() { // so who took it out of the table may have missed the mark
 		u.leave(v)
 	}
 	u.table.marks.set(v.place)
 	if unseen {
+		u.mu.Lock()
+		if len(u.fresh) < maxLeft { // the others have their marks
+			u.fresh = append(u.fresh, v)
+		}
+		u.mu.Unlock()
 		u.hurry()
 	}
 }
@@ -136,8 +148,8 @@ func (u *useLog) note(v *verdict, now int64, from uint32, network string) (unsee
 	}
 	if now >= k.noted {
 		k.last, k.noted = seen, now
+		v.from.Store(from)
 	}
-	v.from.Store(from)
 	return unseen
 }
 
@@ -175,14 +187,17 @@ func (u *useLog) leave(v *verdict) {
 }
 
 // tell has the history told of a fact, by the goroutine: whoever presents a key
-// neither waits for that nor can prevent it by hanging up.
-func (u *useLog) tell(ctx context.Context, e lanyard.Event) {
+// neither waits for that nor can prevent it by hanging up. It reports whether
+// there was room for it.
+func (u *useLog) tell(ctx context.Context, e lanyard.Event) bool {
+	defer u.hurry()
 	u.mu.Lock()
-	if len(u.facts) < maxFacts {
-		u.facts = append(u.facts, fact{ctx: context.WithoutCancel(ctx), event: e})
+	defer u.mu.Unlock()
+	if len(u.facts) >= maxFacts {
+		return false
 	}
-	u.mu.Unlock()
-	u.hurry()
+	u.facts = append(u.facts, fact{ctx: context.WithoutCancel(ctx), event: e})
+	return true
 }
 
 func (u *useLog) hurry() {
@@ -198,13 +213,15 @@ func (u *useLog) run(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	for {
+		marks := u.flushAll
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-u.wake:
+			marks = u.flushFresh
 		}
-		u.flushWithin(ctx, flushTimeout)
+		u.flushWithin(ctx, flushTimeout, marks)
 		select {
 		case <-ctx.Done():
 			return
@@ -213,14 +230,24 @@ func (u *useLog) run(ctx context.Context) {
 	}
 }
 
-// flushSoon stores what is marked before a list is read, so that this process
-// sees its own uses. A list is better late by a use than not shown.
-func (u *useLog) flushSoon(ctx context.Context) { u.flushWithin(ctx, listTimeout) }
+// flushOwner stores what is marked on an owner's keys before they are listed, so
+// that this process sees its own uses, and leaves the marks of all others for
+// their time. A list is better late by a use than not shown.
+func (u *useLog) flushOwner(ctx context.Context, owner lanyard.Owner) {
+	u.flushWithin(ctx, listTimeout, func(ctx context.Context) error {
+		var marked []*verdict
+		for word := range u.table.marks {
+			marked = u.table.markedOf(marked, word, owner)
+		}
+		return u.flushMarks(ctx, marked)
+	})
+}
 
-func (u *useLog) flushWithin(ctx context.Context, timeout time.Duration) {
+// flushWithin is flush that logs its error.
+func (u *useLog) flushWithin(ctx context.Context, timeout time.Duration, marks func(context.Context) error) {
 	flushing, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := u.flush(flushing); err != nil && ctx.Err() == nil {
+	if err := u.flush(flushing, marks); err != nil && ctx.Err() == nil {
 		u.logger.WarnContext(ctx, "uses of api keys were not stored", slog.String("outcome", telemetry.Outcome(err)))
 	}
 }
@@ -233,27 +260,29 @@ func (u *useLog) close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctx.Err())
 	}
-	return u.flush(ctx)
+	return u.flush(ctx, u.flushAll)
 }
 
-// flush stores what is marked. It first waits for a flush that is under way,
-// so that everything marked before the call is stored after it.
-func (u *useLog) flush(ctx context.Context) error {
+// flush stores what was seen: of keys whose verdicts are gone, then what marks
+// does, then facts. It first waits for a flush that is under way, so that
+// everything marked before the call is stored after it.
+func (u *useLog) flush(ctx context.Context, marks func(context.Context) error) error {
 	select {
 	case u.flushing <- struct{}{}:
 		defer func() { <-u.flushing }()
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", lanyard.ErrUnavailable, ctx.Err())
 	}
-	return errors.Join(u.flushUses(ctx), u.flushFacts(ctx))
+	err := u.flushLeft(ctx)
+	if err == nil {
+		err = marks(ctx)
+	}
+	return errors.Join(err, u.flushFacts(ctx))
 }
 
-// flushUses goes once around the table. Where the store fails, the next flush
+// flushAll goes once around the table. Where the store fails, the next flush
 // goes on from there.
-func (u *useLog) flushUses(ctx context.Context) error {
-	if err := u.flushLeft(ctx); err != nil {
-		return err
-	}
+func (u *useLog) flushAll(ctx context.Context) error {
 	var batch []*verdict
 	for range u.table.marks {
 		batch = u.table.marked(batch, u.next)
@@ -266,6 +295,21 @@ func (u *useLog) flushUses(ctx context.Context) error {
 		}
 	}
 	return u.flushMarks(ctx, batch)
+}
+
+// flushFresh stores what keys were used for the first time. Where the store
+// fails, their marks are still there.
+func (u *useLog) flushFresh(ctx context.Context) error {
+	u.mu.Lock()
+	fresh := u.fresh
+	u.fresh = nil
+	u.mu.Unlock()
+	for some := range slices.Chunk(fresh, flushSize) {
+		if err := u.flushMarks(ctx, some); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // flushMarks stores the marks on some verdicts, or says where they are.
@@ -320,11 +364,11 @@ func (u *useLog) record(ctx context.Context, uses []store.KeyUse) error {
 }
 
 func (u *useLog) flushFacts(ctx context.Context) error {
-	u.mu.Lock()
-	facts := u.facts
-	u.facts = nil
-	u.mu.Unlock()
-	for i, f := range facts {
+	for {
+		f, more := u.oldestFact()
+		if !more {
+			return nil
+		}
 		err := u.guard(ctx, func() error { return u.append(ctx, f) })
 		var input *lanyard.InputError
 		switch {
@@ -335,14 +379,21 @@ func (u *useLog) flushFacts(ctx context.Context) error {
 			u.logger.WarnContext(f.ctx, "a use of an api key cannot be recorded",
 				slog.String("action", f.event.Action), slog.String("key_id", f.event.Object))
 		default:
-			u.mu.Lock()
-			u.facts = slices.Concat(facts[i:], u.facts)
-			u.facts = u.facts[:min(len(u.facts), maxFacts)]
-			u.mu.Unlock()
 			return err
 		}
+		u.mu.Lock()
+		u.facts[0], u.facts = fact{}, u.facts[1:] // only who flushes takes one away
+		u.mu.Unlock()
 	}
-	return nil
+}
+
+func (u *useLog) oldestFact() (f fact, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.facts) == 0 {
+		return fact{}, false
+	}
+	return u.facts[0], true
 }
 
 // append stores a fact in the context it belongs to, and gives up with ctx.

@@ -34,7 +34,7 @@ func TestUseLogIsBounded(t *testing.T) {
 		for range maxFacts + 10 {
 			u.tell(t.Context(), lanyard.Event{ID: round})
 		}
-		if err := u.flush(t.Context()); err == nil {
+		if err := u.flush(t.Context(), u.flushAll); err == nil {
 			t.Error("flush() to a deaf store = nil, want an error")
 		}
 	}
@@ -58,7 +58,7 @@ func TestNoUseIsLost(t *testing.T) {
 		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
 		wantUsed := func(what, key string, at time.Time) {
 			t.Helper()
-			if err := u.flush(t.Context()); err != nil {
+			if err := u.flush(t.Context(), u.flushAll); err != nil {
 				t.Fatalf("flush() = %v, want nil", err)
 			}
 			if got := l.used(key); !got.Equal(at) {
@@ -88,7 +88,7 @@ func TestNoUseIsLost(t *testing.T) {
 		}
 		l.fail(true)
 		for range 10 {
-			_ = u.flush(t.Context())
+			_ = u.flush(t.Context(), u.flushAll)
 		}
 		synctest.Wait()
 		if l.taken == 0 {
@@ -100,6 +100,55 @@ func TestNoUseIsLost(t *testing.T) {
 		}
 		if err := u.close(t.Context()); err != nil {
 			t.Errorf("close() = %v, want nil", err)
+		}
+	})
+}
+
+// Whoever notes a use late, because the processor was busy elsewhere, moves no
+// later one back.
+func TestLateMarksMoveNothingBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := newVerdicts(2)
+		l := &usages{known: make(map[string]store.KeyUsage)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		v := table.keep(verdictOn(table, "a", 1))
+		u.mark(v, u.watch.now(), "192.0.2.1")
+		<-time.After(2 * time.Second)
+		late := u.watch.now()
+		<-time.After(2 * time.Second)
+		u.mark(v, u.watch.now(), "192.0.2.1")
+		last := time.Now()
+		u.mark(v, late, "192.0.2.1")
+		if err := u.close(t.Context()); err != nil {
+			t.Fatalf("close() = %v, want nil", err)
+		}
+		if got := l.known["a"].LastUsedAt; !got.Equal(last) {
+			t.Errorf("last used at %v, want %v", got, last)
+		}
+	})
+}
+
+// Nor does he put another address beside what is seen of his own later.
+func TestLateMarksKeepTheAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		table := newVerdicts(2)
+		l := &usages{known: make(map[string]store.KeyUsage)}
+		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		v := table.keep(verdictOn(table, "a", 1))
+		late := u.watch.now()
+		<-time.After(2 * time.Second)
+		u.mark(v, u.watch.now(), "192.0.2.1")
+		u.mark(v, late, "198.51.100.1")
+		<-time.After(2 * time.Second)
+		u.mark(v, u.watch.now(), "198.51.100.1")
+		last := time.Now()
+		if err := u.close(t.Context()); err != nil {
+			t.Fatalf("close() = %v, want nil", err)
+		}
+		if got := l.known["a"]; !got.LastUsedAt.Equal(last) || got.LastUsedFrom != "198.51.100.0/24" {
+			t.Errorf("last used at %v from %s, want %v from 198.51.100.0/24", got.LastUsedAt, got.LastUsedFrom, last)
 		}
 	})
 }
@@ -159,7 +208,7 @@ func TestFirstUseDuringAFlush(t *testing.T) {
 			u.mark(fresh, u.watch.now(), "198.51.100.1")
 		}
 		u.mark(busy, u.watch.now(), "192.0.2.1")
-		if err := u.flush(t.Context()); err != nil {
+		if err := u.flush(t.Context(), u.flushAll); err != nil {
 			t.Fatalf("flush() = %v, want nil", err)
 		}
 		if err := u.close(t.Context()); err != nil {
@@ -234,5 +283,51 @@ func (s *slow) RecordKeyUse(ctx context.Context, uses []store.KeyUse) error {
 	for _, u := range uses {
 		s.known[u.ID] = true
 	}
+	return nil
+}
+
+// Of facts of which too many wait, what is left out is told when it happens again.
+func TestFactsLeftOutAreToldLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &narrator{told: make(map[string]bool)}
+		u := newUseLog(l, newVerdicts(1), newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		s := &Service{clock: time.Now, uses: u}
+		const keys = maxFacts + 10
+		use := func() {
+			for i := range keys {
+				s.note(t.Context(), ActionUsedAfterDelete, &verdict{id: strconv.Itoa(i), owner: lanyard.Owner{Subject: "ana"}}, &Call{})
+			}
+			_ = u.flush(t.Context(), u.flushAll)
+			synctest.Wait()
+		}
+		l.deaf = true
+		use()
+		l.deaf = false
+		use()
+		use()
+		if len(l.told) != keys || l.twice {
+			t.Errorf("the history tells of %d keys, twice of one: %t; want %d, each once", len(l.told), l.twice, keys)
+		}
+		if err := u.close(t.Context()); err != nil {
+			t.Errorf("close() = %v, want nil", err)
+		}
+	})
+}
+
+// narrator is a history. While it is deaf it takes nothing.
+type narrator struct {
+	deaf, twice bool
+	told        map[string]bool
+}
+
+func (*narrator) RecordKeyUse(context.Context, []store.KeyUse) error { return nil }
+
+func (n *narrator) Append(_ context.Context, e lanyard.Event) error {
+	if n.deaf {
+		return lanyard.ErrUnavailable
+	}
+	n.twice = n.twice || n.told[e.Object]
+	n.told[e.Object] = true
 	return nil
 }

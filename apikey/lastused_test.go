@@ -95,6 +95,79 @@ func TestLastUsedOncePerSecond(t *testing.T) {
 	})
 }
 
+// What must not wait, a first use or a fact, has nothing else written before its
+// time: a key in use is written once in 15 seconds whatever else happens.
+func TestFirstUsesWriteNoOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		key, token := b.create(t, ana, apikey.CreateRequest{})
+		b.wantGood(t, "first use", token)
+		synctest.Wait()
+		writes, last := 0, b.used(t, key.ID)
+		for range 30 {
+			<-time.After(time.Second)
+			b.wantGood(t, "use", token)
+			fresh, first := b.create(t, bob, apikey.CreateRequest{})
+			b.wantGood(t, "first use of another", first)
+			if err := b.Delete(t.Context(), bob, fresh.ID, 0); err != nil {
+				t.Fatal(err)
+			}
+			b.wantRefused(t, "deleted", first)
+			synctest.Wait()
+			if used := b.used(t, key.ID); !used.Equal(last) {
+				writes, last = writes+1, used
+			}
+		}
+		if writes > 2 {
+			t.Errorf("a key in use was written %d times in 30 seconds, want 2", writes)
+		}
+	})
+}
+
+// A list has stored what its owner's keys were used for, and nothing of other
+// owners: who looks at his again and again has no other row written.
+func TestListsStoreTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newTimed(t)
+		mine, token := b.create(t, ana, apikey.CreateRequest{})
+		other, others := b.create(t, bob, apikey.CreateRequest{})
+		b.wantGood(t, "first use", token)
+		b.wantGood(t, "first use", others)
+		<-time.After(2 * time.Second)
+		first := time.Now().Add(-2 * time.Second)
+		usedByBob := func() time.Time {
+			t.Helper()
+			k, err := b.memory.APIKey(t.Context(), bob, other.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return k.LastUsedAt
+		}
+		for range 3 {
+			<-time.After(time.Second)
+			b.wantGood(t, "use", token)
+			b.wantGood(t, "use", others)
+			if k, err := b.Key(t.Context(), ana, mine.ID); err != nil || !k.LastUsedAt.Equal(time.Now()) {
+				t.Errorf("Key() = %v, %v, want a key used at %v", k, err, time.Now())
+			}
+			if keys, err := b.Keys(t.Context(), ana); err != nil || !keys[0].LastUsedAt.Equal(time.Now()) {
+				t.Errorf("Keys() = %v, %v, want a key used at %v", keys, err, time.Now())
+			}
+			if got := usedByBob(); !got.Equal(first) {
+				t.Errorf("a list of ana's wrote that bob used his key at %v, want %v to stand", got, first)
+			}
+		}
+		last := time.Now()
+		<-time.After(15 * time.Second)
+		synctest.Wait()
+		if got := usedByBob(); !got.Equal(last) {
+			t.Errorf("after 15 seconds bob's key was used at %v, want %v", got, last)
+		}
+	})
+}
+
 // What is marked is stored before this process lists, and on Close.
 func TestLastUsedBeforeLists(t *testing.T) {
 	t.Parallel()

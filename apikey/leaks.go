@@ -88,7 +88,7 @@ func (s *Service) ReportLeaks(ctx context.Context, leaks []Leak) (_ []LeakResult
 		switch {
 		case errors.Is(err, lanyard.ErrNotFound):
 			results = append(results, LeakResult{Verdict: LeakUnknown})
-		case ctx.Err() != nil:
+		case err != nil && ctx.Err() != nil:
 			return results, fmt.Errorf("apikey: report leaks: %w", unavailable(ctx.Err()))
 		case err != nil:
 			failed = append(failed, err)
@@ -152,6 +152,7 @@ func (s *Service) deleteToken(ctx context.Context, token string, event func(stor
 	case errors.Is(err, lanyard.ErrNotFound): // somebody else was faster
 		return k, false, nil
 	case err != nil:
+		s.doubt(k.Owner, err)
 		return k, false, err
 	}
 	s.onEvent(ctx, e)

@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -253,4 +254,23 @@ func TestReportedAtOnce(t *testing.T) {
 			t.Errorf("heard %s", got)
 		}
 	})
+}
+
+// A report whose time ends while a key is being deleted has this process refuse
+// the key all the same, and says that it was deleted.
+func TestReportThatEndsWithADeletion(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, &apikey.Options{MaxStale: time.Hour})
+	_, token := b.create(t, ana, apikey.CreateRequest{})
+	b.wantGood(t, "before the report", token)
+	ctx, cancel := context.WithCancel(t.Context())
+	b.store.onDelete = func(err error) error {
+		cancel()
+		return err
+	}
+	results, err := b.ReportLeaks(ctx, []apikey.Leak{leak(token), leak(token)})
+	if !errors.Is(err, lanyard.ErrUnavailable) || len(results) != 1 || results[0].Verdict != apikey.LeakDeleted {
+		t.Errorf("ReportLeaks() = %v, %v, want the one that was deleted and ErrUnavailable", results, err)
+	}
+	b.wantRefused(t, "a leaked key whose report ended", token)
 }

@@ -54,6 +54,7 @@ type watched struct {
 	onLookup func(store.KeyLookup, error) (store.KeyLookup, error)
 	onCreate func(err error) error // after the call
 	onRotate func(err error) error
+	onDelete func(err error) error
 	onAppend func(err error) error
 
 	noAppends atomic.Bool
@@ -107,6 +108,14 @@ func (w *watched) RotateAPIKey(ctx context.Context, old, next store.APIKey, limi
 	err := w.Store.RotateAPIKey(ctx, old, next, limit, e)
 	if w.onRotate != nil {
 		return w.onRotate(err)
+	}
+	return err
+}
+
+func (w *watched) DeleteAPIKey(ctx context.Context, k store.APIKey, e lanyard.Event) error {
+	err := w.Store.DeleteAPIKey(ctx, k, e)
+	if w.onDelete != nil {
+		return w.onDelete(err)
 	}
 	return err
 }

@@ -26,10 +26,16 @@ func (m marks) set(place uint32) {
 // take clears the bits of one word and calls fn with the first slot of each that
 // was set.
 func (m marks) take(word int, fn func(slot int)) {
-	if m[word].Load() == 0 {
-		return
+	if m[word].Load() != 0 {
+		each(word, m[word].Swap(0), fn)
 	}
-	for set := m[word].Swap(0); set != 0; set &= set - 1 {
+}
+
+// look is take that leaves the bits as they are.
+func (m marks) look(word int, fn func(slot int)) { each(word, m[word].Load(), fn) }
+
+func each(word int, set uint64, fn func(slot int)) {
+	for ; set != 0; set &= set - 1 {
 		fn((word*64 + bits.TrailingZeros64(set)) * slotsPerBit)
 	}
 }

@@ -55,12 +55,12 @@ type Options struct {
 	// Defaults to MaxLife, and where there is none to for ever.
 	DefaultLife time.Duration
 
-	// MaxStale is how long another process, or one whose change could not be
-	// read back, may go on accepting a key that was deleted or rotated or whose
-	// owner was deactivated; at least 10 milliseconds. Of a store with [store.Epochs] each process reads
-	// 256 numbers every MaxStale/2, of another one every key in use once per
-	// MaxStale. Defaults to 2 seconds; negative means that nothing is believed
-	// twice, and every verification reads the store.
+	// MaxStale is how long another process may go on accepting a key that was
+	// deleted or rotated or whose owner was deactivated; at least 10 milliseconds.
+	// Of a store with [store.Epochs] each process reads 256 numbers every
+	// MaxStale/2, of another one every key in use once per MaxStale. Defaults to 2
+	// seconds; negative means that nothing is believed twice, and every
+	// verification reads the store.
 	MaxStale time.Duration
 
 	// MaxCached is of how many keys the verdict is kept, at about 300 bytes
@@ -137,11 +137,12 @@ func (o *Options) withDefaults() (Options, error) {
 	if opt.MaxStale == 0 {
 		opt.MaxStale = defaultMaxStale
 	}
+	opt.MaxStale = max(opt.MaxStale, -1) // the least number there is has no opposite: nothing would ever be too old
 	if opt.MaxCached == 0 {
 		opt.MaxCached = defaultMaxCached
 	}
 	if opt.Burst == 0 {
-		opt.Burst = max(1, int(math.Ceil(opt.Rate)))
+		opt.Burst = max(1, int(math.Ceil(min(opt.Rate, math.MaxInt32))))
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)

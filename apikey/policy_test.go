@@ -322,6 +322,45 @@ func TestRateOutlivesAFlood(t *testing.T) {
 	}
 }
 
+// Nor does he where nearly all that is remembered are keys that work.
+func TestNoBadTokenTakesAPlace(t *testing.T) {
+	t.Parallel()
+	const cached = 64
+	b := newBench(t, &apikey.Options{MaxStale: time.Hour, MaxCached: cached, Rate: 0.001, Burst: 1, Limit: -1})
+	var working, flood []string
+	for range cached - 4 {
+		_, token := b.create(t, ana, apikey.CreateRequest{})
+		working = append(working, token)
+	}
+	for range cached {
+		key, deleted := b.create(t, bob, apikey.CreateRequest{})
+		if err := b.Delete(t.Context(), bob, key.ID, 0); err != nil {
+			t.Fatal(err)
+		}
+		_, expired := b.create(t, bob, apikey.CreateRequest{ExpiresAt: start.Add(time.Second)})
+		flood = append(flood, deleted, expired)
+	}
+	b.clock.advance(time.Minute)
+	for _, token := range working {
+		b.wantGood(t, "within its rate", token)
+	}
+	for range 3 {
+		for _, token := range flood {
+			b.wantRefused(t, "a token of the flood", token)
+		}
+	}
+	pushed := 0
+	for _, token := range working {
+		var limit *apikey.RateLimitError
+		if _, err := b.Verify(t.Context(), token); !errors.As(err, &limit) {
+			pushed++
+		}
+	}
+	if pushed > 0 {
+		t.Errorf("%d of %d keys that work were forgotten for tokens that do not", pushed, len(working))
+	}
+}
+
 // An old key in its grace still works, and its owner hears that something goes
 // on using it.
 func TestUsedAfterRotate(t *testing.T) {

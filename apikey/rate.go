@@ -18,8 +18,8 @@ func newCallRate(perSecond float64, burst int) callRate {
 	if perSecond <= 0 {
 		return callRate{}
 	}
-	every := min(float64(time.Second)/perSecond, maxSpan)
-	return callRate{every: max(1, int64(every)), depth: int64(min(every*float64(max(burst, 1)-1), maxSpan))}
+	every := min(max(float64(time.Second)/perSecond, 1), maxSpan)
+	return callRate{every: int64(every), depth: int64(min(every*float64(max(burst, 1)-1), maxSpan))}
 }
 
 // limiter is what a key has spent of its rate, as the time when all of it is back.
@@ -27,9 +27,9 @@ func newCallRate(perSecond float64, burst int) callRate {
 // Recommendation I.371.
 //
 // It lives as long as the verdict on the key, and a key of which that was
-// forgotten may be used as often as one that was never used. Only verdicts on good
-// keys that are in use can push it out, Options.MaxCached of them: an unknown token
-// leaves none, and of others the one goes first that never was good.
+// forgotten may be used as often as one that was never used. Only verdicts on keys
+// that work can push it out: an unknown token leaves none, and one of a deleted or
+// expired key takes the place of no other.
 type limiter struct{ full atomic.Int64 }
 
 // spend takes one call from what the key may make.

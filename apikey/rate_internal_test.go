@@ -1,8 +1,10 @@
 package apikey
 
 import (
+	"math"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Of calls that race each one is counted.
@@ -28,5 +30,17 @@ func TestRateAtOnce(t *testing.T) {
 	wg.Wait()
 	if s.spend(v) == nil {
 		t.Error("a call beyond the burst = nil, want a RateLimitError")
+	}
+}
+
+// The largest rate refuses no two calls that come at once.
+func TestLargestRate(t *testing.T) {
+	t.Parallel()
+	opt, err := (&Options{Rate: math.MaxFloat64}).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := newCallRate(opt.Rate, opt.Burst); r.depth < int64(time.Second) {
+		t.Errorf("newCallRate(%g, %d) allows %d ns of calls at once, want a second", opt.Rate, opt.Burst, r.depth)
 	}
 }

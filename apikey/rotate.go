@@ -93,6 +93,7 @@ func (s *Service) rotate(ctx context.Context, old store.APIKey, grace time.Durat
 	}
 	e := s.event(ctx, now, ActionRotated, old).With(DetailSuccessor, next.ID)
 	if err := s.store.RotateAPIKey(ctx, old, next, s.limit, e); err != nil && !s.arrived(ctx, next, err) {
+		s.doubt(old.Owner, err)
 		return Rotated{}, err
 	}
 	next.Version = 1

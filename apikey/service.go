@@ -161,7 +161,15 @@ func (s *Service) Refresh(ctx context.Context) (err error) {
 // cannot, or the caller hung up, it reads the keys of his shard anew, and leaves
 // all others alone.
 func (s *Service) refreshOwner(ctx context.Context, owner lanyard.Owner) {
-	if s.epochs.poll(ctx) != nil {
+	if s.epochs.store == nil || s.epochs.poll(ctx) != nil {
+		s.epochs.distrustShard(store.Shard(owner))
+	}
+}
+
+// doubt has this process read an owner's keys anew after a change of which the
+// store could not say whether it was made: err is what it said.
+func (s *Service) doubt(owner lanyard.Owner, err error) {
+	if errors.Is(err, lanyard.ErrUnavailable) {
 		s.epochs.distrustShard(store.Shard(owner))
 	}
 }

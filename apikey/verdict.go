@@ -65,5 +65,8 @@ func (s *Service) newVerdict(t presented, row store.KeyLookup, read int64) *verd
 		v.expires = k.ExpiresAt.UnixMicro()
 	}
 	v.marked.Store(neverMarked)
+	if v.deleted || v.deactivated || expired(k.ExpiresAt, s.now()) {
+		v.marked.Store(noGood)
+	}
 	return v
 }

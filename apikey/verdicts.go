@@ -3,9 +3,13 @@ package apikey
 import (
 	"crypto/sha256"
 	"hash/maphash"
+	"iter"
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/aichub/lanyard"
 )
 
 // verdicts keeps the verdicts on up to limit tokens.
@@ -62,8 +66,9 @@ func (vs *verdicts) get(place uint32, hash *[sha256.Size]byte) *verdict {
 
 // put keeps v in the place of an older verdict on the same token, whose state
 // it takes over, and returns what is kept: of two reads the later one. Where the
-// table is full, another verdict goes. left is one that went and whose mark none
-// has taken over.
+// table is full, another verdict goes; for one on a key that is no good only
+// another such, or it is not kept. left is one that went and whose mark none has
+// taken over.
 func (vs *verdicts) put(v *verdict) (kept, left *verdict) {
 	vs.mu.Lock()
 	defer vs.mu.Unlock()
@@ -76,16 +81,23 @@ func (vs *verdicts) put(v *verdict) (kept, left *verdict) {
 		if old.id == v.id && old.owner == v.owner {
 			v.state = old.state
 			if old.rotated == v.rotated { // else the next use says that it still is used
-				v.marked.Store(old.marked.Load())
+				v.marked.Store(max(old.marked.Load(), v.marked.Load()))
 				v.from.Store(old.from.Load())
 				left = nil
 			}
 		}
-	} else if vs.count >= vs.limit {
-		left = vs.evict()
 	}
 	if v.state == nil {
 		v.state = new(keyState)
+	}
+	if vs.count >= vs.limit {
+		victim := vs.victim()
+		if v.marked.Load() == noGood && victim.marked.Load() != noGood {
+			v.gone.Store(true)
+			return v, nil
+		}
+		vs.unlink(victim)
+		left = victim
 	}
 	slot := &vs.slots[v.place]
 	v.next.Store(slot.Load())
@@ -128,10 +140,9 @@ func (vs *verdicts) unlink(v *verdict) {
 // recently.
 const candidates = 8
 
-// evict drops one verdict. The hand goes once around the table before it comes
-// back, so what was read in bulk goes before what is in use.
-func (vs *verdicts) evict() *verdict {
-	var victim *verdict
+// victim chooses the verdict to drop. The hand goes once around the table before
+// it comes back, so what was read in bulk goes before what is in use.
+func (vs *verdicts) victim() (victim *verdict) {
 	for seen := 0; seen < candidates; vs.hand = (vs.hand + 1) % len(vs.slots) {
 		for v := vs.slots[vs.hand].Load(); v != nil; v = v.next.Load() {
 			if seen++; victim == nil || v.marked.Load() < victim.marked.Load() {
@@ -142,21 +153,40 @@ func (vs *verdicts) evict() *verdict {
 			break
 		}
 	}
-	vs.unlink(victim)
 	return victim
 }
 
 // marked takes the marks of one word of the bitmap: it adds to batch the
 // verdicts there may be marks on.
 func (vs *verdicts) marked(batch []*verdict, word int) []*verdict {
-	vs.marks.take(word, func(slot int) {
-		vs.mu.Lock()
-		defer vs.mu.Unlock()
-		for i := slot; i < min(slot+slotsPerBit, len(vs.slots)); i++ {
-			for v := vs.slots[i].Load(); v != nil; v = v.next.Load() {
+	vs.marks.take(word, func(slot int) { batch = slices.AppendSeq(batch, vs.from(slot)) })
+	return batch
+}
+
+// markedOf adds to batch the verdicts on keys of owner that there may be marks
+// on, and leaves all marks where they are.
+func (vs *verdicts) markedOf(batch []*verdict, word int, owner lanyard.Owner) []*verdict {
+	vs.marks.look(word, func(slot int) {
+		for v := range vs.from(slot) {
+			if v.owner == owner {
 				batch = append(batch, v)
 			}
 		}
 	})
 	return batch
+}
+
+// from are the verdicts that share a bit of the bitmap.
+func (vs *verdicts) from(slot int) iter.Seq[*verdict] {
+	return func(yield func(*verdict) bool) {
+		vs.mu.Lock()
+		defer vs.mu.Unlock()
+		for i := slot; i < min(slot+slotsPerBit, len(vs.slots)); i++ {
+			for v := vs.slots[i].Load(); v != nil; v = v.next.Load() {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
 }

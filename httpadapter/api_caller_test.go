@@ -223,6 +223,30 @@ func TestKeyRoutes(t *testing.T) {
 	}
 }
 
+// A key that may make and rotate keys gets itself no scope that it lacks.
+func TestKeysGiveNoScopesTheyLack(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, configured(func(c *httpadapter.Config) {
+		c.KeyRoutes = []string{"POST /api-keys", "POST /api-keys/{id}/rotations"}
+	}))
+	w.call(session(ana), "GET", "/profile", "").is(200)
+	mine, reader := w.newKey(ana, "read")
+	wide, _ := w.newKey(ana, "read", "write")
+	_, none := w.newKey(ana)
+
+	w.call(withKey(reader), "POST", "/api-keys", `{"name":"ci","scopes":["read"]}`).is(201)
+	w.call(withKey(none), "POST", "/api-keys", `{"name":"ci"}`).is(201)
+	w.call(withKey(reader), "POST", "/api-keys", `{"name":"ci","scopes":["read","write"]}`).refused(403, "forbidden")
+	w.call(withKey(none), "POST", "/api-keys", `{"name":"ci","scopes":["read"]}`).refused(403, "forbidden")
+	w.call(withKey(reader), "POST", "/api-keys", `{"name":"ci","scopes":["unknown"]}`).refused(403, "forbidden")
+
+	const grace = `{"grace_seconds":3600}`
+	w.call(withKey(reader), "POST", "/api-keys/"+wide+"/rotations", grace).refused(403, "forbidden")
+	w.call(withKey(reader), "POST", "/api-keys/aaaaaaaaaa/rotations", grace).refused(404, "not-found")
+	w.call(withKey(reader), "POST", "/api-keys/"+mine+"/rotations", grace).is(201)
+	w.call(session(ana), "POST", "/api-keys/"+wide+"/rotations", grace).is(201)
+}
+
 func TestDeactivatedOwner(t *testing.T) {
 	t.Parallel()
 	eachAPIStore(t, func(t *testing.T, open func(testing.TB) store.Store) {

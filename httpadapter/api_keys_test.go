@@ -302,3 +302,23 @@ func TestKeyStatus(t *testing.T) {
 	// An expired key is still there to be deleted.
 	w.call(session(ana), "DELETE", one, "").is(204)
 }
+
+// A key that cannot be rotated any more is a conflict and not stale: If-Match
+// names the version there is.
+func TestRotateOfTheCurrentVersion(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	const grace = `{"grace_seconds":3600}`
+	etagOf := func(id string) string {
+		return w.call(session(ana), "GET", "/api-keys/"+id, "").is(200).header.Get("ETag")
+	}
+	rotated, _ := w.newKey(ana)
+	before := etagOf(rotated)
+	w.call(session(ana), "POST", "/api-keys/"+rotated+"/rotations", grace, "If-Match", before).is(201)
+	w.call(session(ana), "POST", "/api-keys/"+rotated+"/rotations", grace, "If-Match", before).refused(412, "stale")
+	w.call(session(ana), "POST", "/api-keys/"+rotated+"/rotations", grace, "If-Match", etagOf(rotated)).refused(409, "conflict")
+
+	w.call(session(ana), "POST", "/api-keys/"+rotated+"/rotations", grace, "If-Match", "*").refused(409, "conflict")
+	w.advance(2 * time.Hour)
+	w.call(session(ana), "POST", "/api-keys/"+rotated+"/rotations", grace, "If-Match", etagOf(rotated)).refused(409, "conflict")
+}

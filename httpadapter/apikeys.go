@@ -1,7 +1,10 @@
 package httpadapter
 
 import (
+	"cmp"
+	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +89,9 @@ func (h *Handler) createKey(c *call) (answer, error) {
 	if err := firstError(body.Name.required("name"), body.ExpiresAt.notNull("expires_at"), inTime("expires_at", body.ExpiresAt), body.Scopes.notNull("scopes")); err != nil {
 		return answer{}, err
 	}
+	if err := c.mayGive(body.Scopes.value); err != nil {
+		return answer{}, err
+	}
 	idempotencyKey, err := idempotencyKey(c.r)
 	if err != nil {
 		return answer{}, err
@@ -111,6 +117,15 @@ func (h *Handler) createKey(c *call) (answer, error) {
 		a.header["Idempotency-Replayed"] = "true"
 	}
 	return a, nil
+}
+
+// mayGive refuses a key as caller that would get itself a scope it lacks, by a
+// new key or by the successor of another.
+func (c *call) mayGive(scopes []string) error {
+	if c.caller.byKey() && slices.ContainsFunc(scopes, func(scope string) bool { return !c.caller.HasScope(scope) }) {
+		return errProblem{problem{Code: codeForbidden, Detail: "the key lacks a scope that the new one would have"}}
+	}
+	return nil
 }
 
 // idempotencyKey returns the Idempotency-Key header, which may stand once. An
@@ -194,6 +209,12 @@ func (h *Handler) rotateKey(c *call) (answer, error) {
 	if s := body.GraceSeconds.value; s < 0 || s > maxGraceSeconds {
 		return answer{}, &lanyard.InputError{Field: "grace_seconds", Code: lanyard.CodeInvalid, Message: "the grace is out of range"}
 	}
+	if c.caller.byKey() && c.caller.KeyID != c.id {
+		k, err := h.config.APIKeys.Key(c.r.Context(), c.caller.Owner, c.id)
+		if err = cmp.Or(err, c.mayGive(k.Scopes)); err != nil {
+			return answer{}, err
+		}
+	}
 	version, err := precondition(c, func() (int64, error) { return h.keyVersion(c) })
 	if err != nil {
 		return answer{}, err
@@ -201,6 +222,11 @@ func (h *Handler) rotateKey(c *call) (answer, error) {
 	made, err := h.config.APIKeys.Rotate(c.r.Context(), c.caller.Owner, c.id, apikey.RotateRequest{
 		Grace: time.Duration(body.GraceSeconds.value) * time.Second, Version: version,
 	})
+	if errors.Is(err, lanyard.ErrConflict) && version != 0 {
+		if current, readErr := h.keyVersion(c); readErr == nil && current == version {
+			return answer{}, err // it has expired, or has a successor
+		}
+	}
 	if err != nil {
 		return answer{}, stale(c, err)
 	}

@@ -32,7 +32,8 @@ type Config struct {
 	ProviderTokens *providertoken.Service
 
 	// KeyRoutes are what an API key may call besides GET /whoami, as method
-	// and path below api/v1: "GET /profile", "GET /api-keys/{id}". Defaults to
+	// and path below api/v1: "GET /profile", "GET /api-keys/{id}". A key that may
+	// create or rotate keys gives none a scope that it lacks itself. Defaults to
 	// none. New refuses one it does not know.
 	KeyRoutes []string
 
