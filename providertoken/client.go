@@ -295,7 +295,7 @@ func (l *lease) look(ctx context.Context, now time.Time) (*sight, error) {
 	if Verdict(row.Verdict).rejects() {
 		return nil, ErrNeedsAttention
 	}
-	secrets, err := s.open(ctx, row, d)
+	secrets, err := s.open(ctx, row, d, nil)
 	if err != nil {
 		return nil, err
 	}

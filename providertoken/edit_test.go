@@ -490,3 +490,36 @@ func TestAnEditThatChangesNothing(t *testing.T) {
 		t.Errorf("the same secret again gave version %d after %d probes, want %d and 1", got.Version, p.count()-probes, before.Version+1)
 	}
 }
+
+// Who writes the table by hand cannot put a credential of his own in the place
+// of one: what is not sealed is no secret.
+func TestAPlainValueIsNoSecret(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(store.ProviderToken){
+		"in the place of all": func(row store.ProviderToken) {
+			clear(row.Secrets)
+			row.Fields["key"], row.Fields["second"] = newSecret, "canary-second-2"
+		},
+		"in the place of one": func(row store.ProviderToken) {
+			delete(row.Secrets, "key")
+			row.Fields["key"] = newSecret
+		},
+		"of an optional one": func(row store.ProviderToken) { row.Fields["third"] = "canary-third-1" },
+		"one is missing":     func(row store.ProviderToken) { delete(row.Secrets, "second") },
+	} {
+		p := twoKeysPlatform(t)
+		row := p.row(t, p.token.ID)
+		spoil(row)
+		ok(t, p.store.UpdateProviderToken(t.Context(), row, lanyard.NewEvent(t.Context(), p.clock.Now(), ana, "test", row.ID)))
+		v, err := p.tokens.Verify(t.Context(), ana, row.ID)
+		if len(row.Secrets) == 2 {
+			ok(t, err)
+		} else {
+			is(t, name+": Verify", err, providertoken.ErrSecretLost)
+			is(t, name+": Client", errOf(p.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)), providertoken.ErrSecretLost)
+		}
+		if last := p.last(); last.header.Get("X-Key") != anaSecret || last.header.Get("X-Second") != "canary-second-1" || last.header.Get("X-Third") != "" {
+			t.Errorf("%s: %v was sent, and the verdict is %s", name, last.header, v.Verdict)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func (s *Service) revoked(ctx context.Context, row store.ProviderToken, d destin
 	if s.active(ctx, row.Owner) != nil {
 		return false // nothing speaks for him
 	}
-	secrets, err := s.open(ctx, row, d)
+	secrets, err := s.open(ctx, row, d, nil)
 	if err != nil {
 		return false
 	}

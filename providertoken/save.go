@@ -249,10 +249,7 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 	} else {
 		// Only what is kept has to open, so that a secret which does not can be
 		// typed again.
-		old := *row
-		old.Secrets = maps.Clone(row.Secrets)
-		maps.DeleteFunc(old.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return typed })
-		kept, err = s.open(ctx, old, before)
+		kept, err = s.open(ctx, *row, before, secrets)
 		if lost := (*lostSecretError)(nil); errors.As(err, &lost) {
 			return fmt.Errorf("%w: %w", refuse("secrets/"+lost.field, CodeSecretLost, "the stored secret is needed again"), lost)
 		}
@@ -366,7 +363,7 @@ func (s *Service) examine(ctx context.Context, row store.ProviderToken) (finding
 	if err := s.active(ctx, row.Owner); err != nil {
 		return finding{}, err
 	}
-	secrets, err := s.open(ctx, row, d)
+	secrets, err := s.open(ctx, row, d, nil)
 	if err != nil {
 		return finding{}, err
 	}
