@@ -256,7 +256,11 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		if err != nil {
 			return err
 		}
-		after = before.with(fields)
+		// A base was found for what is kept, and binds it. Without that the row's
+		// word alone says so, and anybody may have written it.
+		if len(kept) > 0 {
+			after = before.with(fields)
+		}
 	}
 	f, err := s.prove(ctx, row, after, merged(kept, secrets), r.AllowUnverified)
 	if err != nil {
