@@ -415,3 +415,32 @@ func TestPolicies(t *testing.T) {
 		t.Error("ErrAgentNotAllowed is no ErrForbidden")
 	}
 }
+
+// An account is stored in the open: where the platform's answer repeats the
+// credential, it is masked there too, and an id that repeats it names nobody.
+func TestAnAccountDoesNotRepeatTheCredential(t *testing.T) {
+	t.Parallel()
+	var body string
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		says(200, "application/json", body)(w, r)
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	d := acme("X-Key")
+	d.Verify[0].Identity.Name, d.Verify[0].Identity.Email = "name", "email"
+	w := newWorld(t, func(o *providertoken.Options) {
+		o.Providers, o.Instances = append(o.Providers, d), append(o.Instances, instance(server))
+	})
+	body = `{"id": "canary", "name": "Ana (` + anaSecret + `)", "email": "` + strings.ReplaceAll(anaSecret, "-", `-\u200b`) + `@acme.example"}`
+	token, err := w.tokens.Create(t.Context(), ana, acmeRequest)
+	ok(t, err)
+	stars := strings.Repeat("*", len(anaSecret))
+	if want := (providertoken.Account{ID: "canary", Name: "Ana (" + stars + ")", Email: stars + "@acme.example"}); *token.Account != want {
+		t.Errorf("the account is %+v, want %+v", *token.Account, want)
+	}
+	body = `{"id": "key ` + anaSecret + `", "name": "Ana"}`
+	v, err := w.tokens.Verify(t.Context(), ana, token.ID)
+	if err != nil || v.Verdict != providertoken.VerdictInvalid || v.Account != nil {
+		t.Errorf("an id that is the credential: %+v, %v, want invalid", v, err)
+	}
+}

@@ -242,6 +242,14 @@ func (s *scrubber) text(value string) string {
 	if cut := begun(s, value, shortestSpelling); cut < len(value) {
 		spans = with(spans, span{cut, len(value)})
 	}
+	return masked(value, spans)
+}
+
+// whole returns value with what was found masked, and nothing else: the
+// beginning of a credential may be the id of whose it is.
+func (s *scrubber) whole(value string) string { return masked(value, find(s, value, nil)) }
+
+func masked(value string, spans []span) string {
 	if spans == nil {
 		return value
 	}
