@@ -3,8 +3,8 @@ package providertoken
 import (
 	"context"
 	"maps"
+	"time"
 
-	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/store"
 )
 
@@ -27,31 +27,37 @@ func (d destination) revokeURL() string {
 	return t.expand(values)
 }
 
-// revoke ends a row's credential at the platform, and notes in the event whether
-// it did. Where the platform cannot, nothing is noted. It stops no deletion: what
-// the platform does not end is gone from here all the same.
-func (s *Service) revoke(ctx context.Context, row store.ProviderToken, e lanyard.Event) lanyard.Event {
-	d, err := s.destination(row)
-	if err != nil || d.method.Revoke.Path == "" {
-		return e
-	}
-	if s.revoked(ctx, row, d) {
-		return e.With(DetailRevoked, "yes")
-	}
-	return e.With(DetailRevoked, "no")
-}
+// What DetailRevoked says.
+const (
+	revokedYes = "yes"
+	revokedNo  = "no"
+)
 
-func (s *Service) revoked(ctx context.Context, row store.ProviderToken, d destination) bool {
+// revoke ends a row's credential at the platform, and returns whether it did, as
+// DetailRevoked says it. It stops no deletion: what the platform does not end is
+// gone from here all the same.
+func (s *Service) revoke(ctx context.Context, row store.ProviderToken, d destination) string {
 	if s.active(ctx, row.Owner) != nil {
-		return false // nothing speaks for him
+		return revokedNo // nothing speaks for him
 	}
 	secrets, err := s.open(ctx, row, d, nil)
 	if err != nil {
-		return false
+		return revokedNo
 	}
-	ctx, cancel := s.limited(ctx)
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
 	r := d.method.Revoke
 	a, err := s.ask(ctx, d.offer, r.Method, d.base.String()+r.Path, nil, d.headers(row.Fields, secrets))
-	return err == nil && r.Accept.holds(a)
+	if err != nil || !r.Accept.holds(a) {
+		return revokedNo
+	}
+	return revokedYes
+}
+
+// patience is how long a platform is waited for where nobody's context says it.
+func (s *Service) patience() time.Duration {
+	if s.verifyTimeout <= 0 {
+		return defaultVerifyTimeout
+	}
+	return s.verifyTimeout
 }
