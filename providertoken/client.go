@@ -212,14 +212,24 @@ func (l *lease) admit(req *http.Request) (*sight, *line, error) {
 		return nil, nil, err
 	}
 	line := l.service.line(l.id, now.dest.offer.def.Limits)
-	waited, err := line.wait(req.Context(), !l.forwards)
-	if err != nil {
-		return nil, nil, err
+	for {
+		waited, err := line.wait(req.Context(), !l.forwards)
+		if err != nil {
+			return nil, nil, err
+		}
+		asked := line.owes(l.service.now())
+		if asked { // in this place; then there is another to wait for
+			l.ask(req.Context(), now)
+		}
+		if waited || asked { // perhaps for long
+			if now, err = l.to(req.Context(), to); err != nil {
+				return nil, nil, err
+			}
+		}
+		if !asked {
+			return now, line, nil
+		}
 	}
-	if waited { // perhaps for long
-		now, err = l.to(req.Context(), to)
-	}
-	return now, line, err
 }
 
 // to returns what is known of the connection if a request may go to that
@@ -313,13 +323,19 @@ func (l *lease) used(ctx context.Context, line *line) {
 
 // doubt asks the platform whether a 401 was meant for the credential: once for
 // all callers, at most once a minute, and only a verdict against it, or the
-// first one for it, marks the connection. The caller waits for it as long as
+// first one for it, marks the connection. Where the platform's limits leave no
+// place for that, whoever has the next one gives it up. The caller waits for it as long as
 // his context lasts; the probe goes on without him, for it is not his alone.
 func (l *lease) doubt(ctx context.Context, line *line, seen *sight) {
-	s := l.service
-	if !line.mayProbe(s.now()) {
-		return
+	if now := l.service.now(); line.mayProbe(now) {
+		l.ask(ctx, seen)
+	} else {
+		line.owe(now)
 	}
+}
+
+func (l *lease) ask(ctx context.Context, seen *sight) {
+	s := l.service
 	asked := s.probes.DoChan(l.id, func() (_ any, err error) {
 		defer s.recoverPanic(ctx, &err)
 		return nil, l.recheck(ctx, seen)

@@ -60,15 +60,23 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // arrivals notes when requests arrive.
 type arrivals struct {
-	mu    sync.Mutex
-	times []time.Time
+	mu       sync.Mutex
+	times    []time.Time
+	rejected bool // the credential, by every path
+}
+
+func (a *arrivals) reject() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rejected = true
 }
 
 func (a *arrivals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.times = append(a.times, time.Now())
+	rejected := a.rejected
 	a.mu.Unlock()
-	if r.URL.Path == "/refused" {
+	if rejected || r.URL.Path == "/refused" {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -296,8 +304,8 @@ func TestClientsWaitUnderOneLimit(t *testing.T) {
 	})
 }
 
-// A probe that a 401 starts counts too: where there is no place, the next 401
-// starts it.
+// A probe that a 401 starts counts too: where there is no place, the next call
+// gives its own.
 func TestAProbeTakesAPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,6 +322,55 @@ func TestAProbeTakesAPlace(t *testing.T) {
 		}
 		if most := l.most(); most > 30 {
 			t.Errorf("%d within a minute", most)
+		}
+	})
+}
+
+// Where callers queue for places there is never a free one; that the platform
+// rejects the credential shows all the same.
+func TestAProbeComesThroughAQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		l.reject()
+		var group sync.WaitGroup
+		clients := make([]*http.Client, 60)
+		for i := range clients {
+			var err error
+			clients[i], err = l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+			ok(t, err)
+		}
+		for _, c := range clients {
+			group.Go(func() { _ = get(t, c, "GET", "https://acme.example/refused") })
+		}
+		group.Wait()
+		token, err := l.tokens.Token(t.Context(), ana, l.id)
+		if err != nil || token.Status != providertoken.StatusNeedsAttention || len(l.times) > 40 {
+			t.Errorf("after %d calls it is %s, %v", len(l.times), token.Status, err)
+		}
+		if most := l.most(); most > 30 {
+			t.Errorf("%d within a minute", most)
+		}
+	})
+}
+
+// Who gives his place to a probe has another one to wait for.
+func TestAProbeTakesTheNextPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 5 {
+			l.call(t, "", "/things")
+		}
+		l.call(t, "", "/refused")
+		<-time.After(3 * time.Second)
+		status, wait := l.call(t, "", "/things")
+		if status != http.StatusTooManyRequests || wait != 2*time.Second || len(l.times) != 7 {
+			t.Fatalf("a call in the place of a probe = %d with Retry-After %v, and %d arrived, want 429 with 2 s and the probe", status, wait, len(l.times))
+		}
+		<-time.After(wait)
+		if status, _ := l.call(t, "", "/things"); status != http.StatusOK || len(l.times) != 8 {
+			t.Errorf("after Retry-After = %d, and %d arrived, want 200 and 8", status, len(l.times))
 		}
 	})
 }

@@ -20,6 +20,7 @@ type line struct {
 	places   []*rate.Reservation // of one place, one for each limit
 	usedAt   time.Time
 	probedAt time.Time
+	owed     bool // a probe, for which there was no place
 }
 
 // line returns the connection's line, which all its clients share.
@@ -122,9 +123,27 @@ func (l *line) mayProbe(now time.Time) bool {
 		return false
 	}
 	if _, err := l.placed(time.Now(), 0); err != nil {
-		return false // the next 401 asks
+		return false
 	}
-	l.probedAt = now
+	l.probedAt, l.owed = now, false
+	return true
+}
+
+// owe notes that a probe has to be made up for, unless there was one just now.
+func (l *line) owe(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.owed = l.probedAt.IsZero() || now.Sub(l.probedAt) >= probeEvery
+}
+
+// owes reports whether a probe has to be made up for, and notes that it is.
+func (l *line) owes(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.owed {
+		return false
+	}
+	l.probedAt, l.owed = now, false
 	return true
 }
 
