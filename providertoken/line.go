@@ -9,8 +9,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxLines bounds how many connections this process keeps a line of.
-const maxLines = 10_000
+const (
+	// maxLines is how many connections this process keeps a line of before it
+	// forgets those at rest.
+	maxLines = 10_000
+
+	// restAfter is when a line that nobody asks for may be at rest.
+	restAfter = time.Minute
+)
 
 // line is what this process remembers of one connection beyond a client: its
 // rate limit, and when things were last done that must not be done often.
@@ -21,26 +27,52 @@ type line struct {
 	usedAt   time.Time
 	probedAt time.Time
 	owed     bool // a probe, for which there was no place
+
+	askedAt time.Time // for; guarded by Service.mu
 }
 
 // line returns the connection's line, which all its clients share.
 func (s *Service) line(id string, limits Limits) *line {
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l, ok := s.lines[id]; ok {
-		return l
+	l, ok := s.lines[id]
+	if !ok {
+		if len(s.lines) >= max(maxLines, s.busy) {
+			s.forgetLines(now)
+		}
+		l = &line{}
+		l.limit(limits.PerMinute, s.processes, time.Minute)
+		l.limit(limits.PerHour, s.processes, time.Hour)
+		s.lines[id] = l
 	}
-	if len(s.lines) >= maxLines {
-		for other := range s.lines {
-			delete(s.lines, other)
-			break
+	l.askedAt = now
+	return l
+}
+
+// forgetLines drops the lines at rest, which are as good as new ones. One that is
+// not would give its connection places that it has taken already.
+func (s *Service) forgetLines(now time.Time) {
+	today := s.now()
+	for id, l := range s.lines {
+		if now.Sub(l.askedAt) >= restAfter && l.atRest(now, today) {
+			delete(s.lines, id)
 		}
 	}
-	l := &line{}
-	l.limit(limits.PerMinute, s.processes, time.Minute)
-	l.limit(limits.PerHour, s.processes, time.Hour)
-	s.lines[id] = l
-	return l
+	s.busy = 2 * len(s.lines) // so that this is not done for each one more
+}
+
+// atRest reports whether nothing that was done by now, by the service's clock
+// today, counts any more.
+func (l *line) atRest(now, today time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, limit := range l.limits {
+		if limit.TokensAt(now) < float64(limit.Burst()) {
+			return false
+		}
+	}
+	return today.Sub(l.probedAt) >= probeEvery && today.Sub(l.usedAt) >= useEvery
 }
 
 // limit allows this one of so many processes its share of n requests in any span
