@@ -374,3 +374,36 @@ func TestAProbeTakesTheNextPlace(t *testing.T) {
 		}
 	})
 }
+
+// A test by the owner counts as well: it waits for a place, and does not go where
+// there is none in time.
+func TestAVerificationTakesAPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 6 {
+			l.call(t, "", "/things")
+		}
+		start := time.Now()
+		v, err := l.tokens.Verify(t.Context(), ana, l.id)
+		if err != nil || v.Verdict != providertoken.VerdictOK || time.Since(start) != 2500*time.Millisecond {
+			t.Errorf("Verify = %s, %v after %v, want ok after 2.5 s", v.Verdict, err, time.Since(start))
+		}
+		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+		ok(t, err)
+		var group sync.WaitGroup
+		for range 30 {
+			group.Go(func() { _ = get(t, c, "GET", "https://acme.example/things") })
+		}
+		synctest.Wait()
+		arrived := len(l.times)
+		v, err = l.tokens.Verify(t.Context(), ana, l.id)
+		if err != nil || v.Verdict != providertoken.VerdictRateLimited || len(l.times) != arrived {
+			t.Errorf("behind a queue Verify = %s, %v, want rate_limited and nothing sent", v.Verdict, err)
+		}
+		group.Wait()
+		if most := l.most(); most > 30 {
+			t.Errorf("%d within a minute", most)
+		}
+	})
+}

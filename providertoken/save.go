@@ -373,25 +373,47 @@ func sameSecret(a, b store.SealedSecret) bool {
 }
 
 // Verify asks the platform again and keeps what it says for or against the
-// credential; an answer that decides nothing changes nothing. Errors:
-// lanyard.ErrNotFound, ErrNotOffered, ErrSecretLost, lanyard.ErrDeactivated,
-// lanyard.ErrConflict when the connection was changed meanwhile.
+// credential; an answer that decides nothing changes nothing. Where agents have
+// used up the platform's rate limit for longer than VerifyTimeout it is not asked,
+// and the verdict is rate_limited. Errors: lanyard.ErrNotFound, ErrNotOffered,
+// ErrSecretLost, lanyard.ErrDeactivated, lanyard.ErrConflict when the connection
+// was changed meanwhile.
 func (s *Service) Verify(ctx context.Context, owner lanyard.Owner, id string) (_ Verification, err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Verify", tokenAttr(id)...)
 	defer end(&err)
-	row, err := s.store.ProviderToken(ctx, owner, id)
-	var f finding
-	if err == nil {
-		f, err = s.examine(ctx, row)
-	}
-	var v Verification
-	if err == nil {
-		v, err = s.note(ctx, row, f)
-	}
+	v, err := s.verifyAgain(ctx, owner, id)
 	if err != nil {
 		return Verification{}, fmt.Errorf("providertoken: verify %s: %w", shown(id), err)
 	}
 	return v, nil
+}
+
+func (s *Service) verifyAgain(ctx context.Context, owner lanyard.Owner, id string) (Verification, error) {
+	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err != nil {
+		return Verification{}, err
+	}
+	d, err := s.destination(row)
+	if err != nil {
+		return Verification{}, err
+	}
+	limited, cancel := s.limited(ctx)
+	defer cancel()
+	waited, err := s.line(id, d.offer.def.Limits).wait(limited, true)
+	if errors.Is(err, ErrRateLimited) {
+		return Verification{Verdict: VerdictRateLimited, CheckedAt: s.now()}, nil
+	}
+	if err == nil && waited { // perhaps for long
+		row, err = s.store.ProviderToken(ctx, owner, id)
+	}
+	if err != nil {
+		return Verification{}, err
+	}
+	f, err := s.examine(ctx, row)
+	if err != nil {
+		return Verification{}, err
+	}
+	return s.note(ctx, row, f)
 }
 
 // examine asks the platform about a stored credential.
