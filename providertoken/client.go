@@ -181,6 +181,12 @@ func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	start := time.Now()
 	res, err := l.service.send(now.dest.offer, now.outgoing(req, l.use.ReadOnly))
+	passed := false
+	defer func() { // also where a hook panics
+		if res != nil && !passed {
+			_ = res.Body.Close()
+		}
+	}()
 	l.record(ctx, now, req, res, time.Since(start))
 	if err != nil {
 		return nil, err
@@ -191,9 +197,9 @@ func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 		l.doubt(ctx, line, now)
 	}
 	if err := now.incoming(res, l.service.maxAnswer); err != nil {
-		_ = res.Body.Close()
 		return nil, err
 	}
+	passed = true
 	return res, nil
 }
 
