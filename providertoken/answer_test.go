@@ -203,6 +203,10 @@ func TestTheQueryIsGuarded(t *testing.T) {
 		"pageToken=3&token_type=x":          "pageToken=3&token_type=x",
 		"a=1;private_token=thief;b=2":       "a=1;b=2",
 		"private_token=thief;b=2&c=3;":      "b=2&c=3",
+		"private_token[]=thief&b[]=2":       "b[]=2",
+		"a=1&access_token%5B0%5D=thief":     "a=1",
+		"a=1&+private_token+=thief":         "a=1",
+		"a=1&%09private_token%00=thief":     "a=1",
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/things", nil)
 		ok(t, err)
