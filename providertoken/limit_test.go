@@ -84,6 +84,12 @@ func (a *arrivals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"id": 7}`)
 }
 
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.times)
+}
+
 // most returns how many arrived within a minute at most.
 func (a *arrivals) most() int {
 	a.mu.Lock()
@@ -396,9 +402,9 @@ func TestAVerificationTakesAPlace(t *testing.T) {
 			group.Go(func() { _ = get(t, c, "GET", "https://acme.example/things") })
 		}
 		synctest.Wait()
-		arrived := len(l.times)
+		arrived := l.count()
 		v, err = l.tokens.Verify(t.Context(), ana, l.id)
-		if err != nil || v.Verdict != providertoken.VerdictRateLimited || len(l.times) != arrived {
+		if err != nil || v.Verdict != providertoken.VerdictRateLimited || l.count() != arrived {
 			t.Errorf("behind a queue Verify = %s, %v, want rate_limited and nothing sent", v.Verdict, err)
 		}
 		group.Wait()
