@@ -207,3 +207,27 @@ func TestGitHubsSecondaryLimit(t *testing.T) {
 		}
 	}
 }
+
+// What Slack says of itself is not held against a token.
+func TestSlacksOwnTroubles(t *testing.T) {
+	t.Parallel()
+	body := ""
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		says(200, "application/json", body)(w, r)
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	slack := catalog.All()[slices.IndexFunc(catalog.All(), func(d providertoken.Definition) bool { return d.ID == "slack" })]
+	for trouble, want := range map[string]providertoken.Verdict{
+		"service_unavailable": providertoken.VerdictUnreachable, "request_timeout": providertoken.VerdictUnreachable,
+		"team_added_to_org": providertoken.VerdictUnreachable, "invalid_auth": providertoken.VerdictInvalid,
+	} {
+		body = `{"ok": false, "error": "` + trouble + `"}`
+		v, err := providertoken.Try(t.Context(), slack, providertoken.Instance{
+			ID: "x", Provider: "slack", Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+		}, request("slack", anaSecret))
+		if err != nil || v.Verdict != want {
+			t.Errorf("%s: %s, %v, want %s", trouble, v.Verdict, err, want)
+		}
+	}
+}
