@@ -134,6 +134,7 @@ func newLimitedProcesses(t *testing.T, processes int) []*limited {
 	ok(t, err)
 	d := acme("X-Key")
 	d.Limits.PerMinute = 30
+	d.Methods[0].Fields = append(d.Methods[0].Fields, providertoken.Field{Name: "note", Label: "Note", Public: true, Optional: true})
 	process := func() *providertoken.Service {
 		tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
 			Providers: []providertoken.Definition{d}, Instances: []providertoken.Instance{{ID: "acme-x", Provider: "acme", Base: "https://acme.example"}},
@@ -381,8 +382,8 @@ func TestAProbeTakesTheNextPlace(t *testing.T) {
 	})
 }
 
-// A test by the owner counts as well: it waits for a place, and does not go where
-// there is none in time.
+// A test by the owner counts as well, and so does an edit that keeps the secret: it
+// waits for a place, and does not go where there is none in time.
 func TestAVerificationTakesAPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -407,9 +408,15 @@ func TestAVerificationTakesAPlace(t *testing.T) {
 		if err != nil || v.Verdict != providertoken.VerdictRateLimited || l.count() != arrived {
 			t.Errorf("behind a queue Verify = %s, %v, want rate_limited and nothing sent", v.Verdict, err)
 		}
+		_, err = l.tokens.Update(t.Context(), ana, l.id, providertoken.UpdateRequest{Fields: map[string]string{"note": "mine"}})
+		var refused *providertoken.VerificationError
+		if !errors.As(err, &refused) || refused.Verdict != providertoken.VerdictRateLimited || l.count() != arrived {
+			t.Errorf("behind a queue Update with the same secret = %v, want rate_limited and nothing sent", err)
+		}
 		group.Wait()
 		if most := l.most(); most > 30 {
 			t.Errorf("%d within a minute", most)
 		}
+		ok(t, errOf(l.tokens.Update(t.Context(), ana, l.id, secrets("key", newSecret)))) // which the platform counts anew
 	})
 }

@@ -159,7 +159,8 @@ func written(row store.ProviderToken) time.Time {
 // Update changes a connection; a change of fields or secrets is verified
 // first. A change of a field that decides the address asks for all secrets
 // again: an *lanyard.InputError with CodeSecretRequired for each that is
-// missing. A kept secret that does not open is asked for with CodeSecretLost. An
+// missing. A change that keeps a secret takes a place under the platform's rate
+// limit, as Verify does. A kept secret that does not open is asked for with CodeSecretLost. An
 // edit that changes nothing writes nothing; a secret that is typed again is a
 // change. Other errors are those of Create, lanyard.ErrNotFound,
 // lanyard.ErrConflict for another version and ErrNotOffered.
@@ -247,13 +248,7 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		row.Secrets = maps.Clone(row.Secrets)
 		maps.DeleteFunc(row.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return !typed })
 	} else {
-		// Only what is kept has to open, so that a secret which does not can be
-		// typed again.
-		kept, err = s.open(ctx, *row, before, secrets)
-		if lost := (*lostSecretError)(nil); errors.As(err, &lost) {
-			return fmt.Errorf("%w: %w", refuse("secrets/"+lost.field, CodeSecretLost, "the stored secret is needed again"), lost)
-		}
-		if err != nil {
+		if kept, err = s.keep(ctx, *row, before, secrets); err != nil {
 			return err
 		}
 		// A base was found for what is kept, and binds it. Without that the row's
@@ -282,6 +277,23 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		}
 	}
 	return s.seal(ctx, row, f.at, secrets)
+}
+
+// keep returns the secrets of a row that are not typed again, and takes a place
+// for the probe of them. Only those have to open, so that one which does not can
+// be typed again.
+func (s *Service) keep(ctx context.Context, row store.ProviderToken, d destination, typed map[string]string) (map[string]string, error) {
+	kept, err := s.open(ctx, row, d, typed)
+	if lost := (*lostSecretError)(nil); errors.As(err, &lost) {
+		return nil, fmt.Errorf("%w: %w", refuse("secrets/"+lost.field, CodeSecretLost, "the stored secret is needed again"), lost)
+	}
+	if err == nil && len(kept) > 0 {
+		_, err = s.place(ctx, row.ID, d)
+	}
+	if errors.Is(err, ErrRateLimited) {
+		return nil, &VerificationError{Verdict: VerdictRateLimited}
+	}
+	return kept, err
 }
 
 // reseal seals secrets that the row has for another base of its address. When
@@ -397,9 +409,7 @@ func (s *Service) verifyAgain(ctx context.Context, owner lanyard.Owner, id strin
 	if err != nil {
 		return Verification{}, err
 	}
-	limited, cancel := s.limited(ctx)
-	defer cancel()
-	waited, err := s.line(id, d.offer.def.Limits).wait(limited, true)
+	waited, err := s.place(ctx, id, d)
 	if errors.Is(err, ErrRateLimited) {
 		return Verification{Verdict: VerdictRateLimited, CheckedAt: s.now()}, nil
 	}
@@ -414,6 +424,14 @@ func (s *Service) verifyAgain(ctx context.Context, owner lanyard.Owner, id strin
 		return Verification{}, err
 	}
 	return s.note(ctx, row, f)
+}
+
+// place takes a place under the platform's limits and waits for it as long as a
+// verification may take. It reports whether it had to.
+func (s *Service) place(ctx context.Context, id string, d destination) (waited bool, err error) {
+	ctx, cancel := s.limited(ctx)
+	defer cancel()
+	return s.line(id, d.offer.def.Limits).wait(ctx, true)
 }
 
 // examine asks the platform about a stored credential.
