@@ -54,6 +54,17 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/identity-br":
 		w.Header()["Content-Encoding"] = []string{"identity", "br"}
 		_, _ = io.WriteString(w, key)
+	case "/zipped", "/zipped-nothing":
+		w.Header().Set("Content-Encoding", "gzip")
+		if z := gzip.NewWriter(w); r.URL.Path == "/zipped" {
+			_, _ = io.WriteString(z, "plain")
+			_ = z.Close()
+		}
+	case "/gzip-br":
+		w.Header()["Content-Encoding"] = []string{"gzip", "br"}
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, "what br makes of "+key)
+		_ = z.Close()
 	case "/header":
 		w.Header().Set("X-Long", strings.Repeat("x", 1<<20))
 	default:
@@ -129,8 +140,23 @@ func TestAnswersAreBounded(t *testing.T) {
 			t.Errorf("%s gave %d bytes and %v, want at most %d and ErrAnswerTooLarge", path, n, err, most)
 		}
 	}
+	for _, path := range []string{"/zipped", "/zipped-nothing"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			req, err := http.NewRequestWithContext(t.Context(), method, base+path, nil)
+			ok(t, err)
+			res, err := c.Do(req)
+			ok(t, err)
+			body, err := io.ReadAll(res.Body)
+			ok(t, err)
+			_ = res.Body.Close()
+			if want := map[string]string{"GET /zipped": "plain"}[method+" "+path]; string(body) != want || res.Uncompressed != (method == http.MethodGet) {
+				t.Errorf("%s %s = %q, uncompressed %v, want %q", method, path, body, res.Uncompressed, want)
+			}
+		}
+	}
 	is(t, "an answer in another encoding", get(t, c, "GET", base+"/br"), providertoken.ErrUnreadable)
 	is(t, "an answer in two encodings", get(t, c, "GET", base+"/identity-br"), providertoken.ErrUnreadable)
+	is(t, "an answer in two encodings, of which one is known", get(t, c, "GET", base+"/gzip-br"), providertoken.ErrUnreadable)
 	is(t, "a header without an end", get(t, c, "GET", base+"/header"), providertoken.ErrUnreachable)
 	_, w, base = newAnswers(t, func(o *providertoken.Options) { o.MaxAnswer = -1 })
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/bomb", nil)

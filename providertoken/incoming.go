@@ -19,7 +19,7 @@ func (now *sight) incoming(res *http.Response, most int64) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return ErrUnreadable
 	}
-	empty := res.Body == nil || res.Body == http.NoBody
+	empty := res.Body == nil || res.Body == http.NoBody || res.Request.Method == http.MethodHead
 	for _, encoding := range res.Header.Values("Content-Encoding") {
 		if !empty && encoding != "" && !strings.EqualFold(encoding, "identity") {
 			return ErrUnreadable

@@ -339,6 +339,7 @@ func (e Expiry) read(a answered) time.Time {
 // send sends a request that carries a credential by the offer's transport, and
 // counts it. The answer knows nothing of the request.
 func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
+	askZipped(req)
 	start := time.Now()
 	res, err := o.transport.RoundTrip(req.WithContext(newUntraced(req.Context())))
 	s.telemetry.call(req.Context(), o.id, res, time.Since(start))
@@ -349,6 +350,7 @@ func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
 		return nil, ErrUnreachable
 	}
 	res.Request = nil
+	unzip(req, res)
 	return res, nil
 }
 
