@@ -523,3 +523,46 @@ func TestAPlainValueIsNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// A definition may change in what nothing is sealed for. Under another name a
+// secret is another one.
+func TestWhatADefinitionMayChange(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*providertoken.Definition)
+		want   error
+	}{
+		"texts, a header, a public field": {func(d *providertoken.Definition) {
+			m := &d.Methods[0]
+			d.Name, m.Label, m.Fields[1].Name, m.Fields[2].Label = "Acme 2", "Keys", "remark", "First key"
+			m.Headers["X-Other"], m.Headers["X-Second"] = "{key}", "again {second}"
+		}, nil},
+		"the order of fields":        {func(d *providertoken.Definition) { slices.Reverse(d.Methods[0].Fields) }, nil},
+		"a further secret, optional": {func(d *providertoken.Definition) { addSecret(d, true) }, nil},
+		"a further secret, required": {func(d *providertoken.Definition) { addSecret(d, false) }, providertoken.ErrSecretLost},
+		"a secret's name": {func(d *providertoken.Definition) {
+			d.Methods[0].Fields[2].Name = "k"
+			d.Methods[0].Headers["X-Key"] = "{k}"
+		}, providertoken.ErrSecretLost},
+		"the name of what decides the address": {func(d *providertoken.Definition) {
+			d.Methods[0].Fields[0].Name, d.Methods[0].Headers["X-Site"] = "place", "{place}"
+		}, providertoken.ErrSecretLost},
+		"the method's id": {func(d *providertoken.Definition) { d.Methods[0].ID = "keys" }, providertoken.ErrNotOffered},
+	} {
+		p := twoKeysPlatform(t)
+		d := twoKeys()
+		c.change(&d)
+		o := p.options
+		o.Providers = append(slices.Clone(o.Providers[:len(o.Providers)-1]), d)
+		later, err := providertoken.NewService(p.store, p.sealer, &o)
+		ok(t, err)
+		_, err = later.Verify(t.Context(), ana, p.token.ID)
+		is(t, name+": Verify", err, c.want)
+	}
+}
+
+func addSecret(d *providertoken.Definition, optional bool) {
+	m := &d.Methods[0]
+	m.Fields = append(m.Fields, providertoken.Field{Name: "fourth", Label: "Fourth key", Optional: optional})
+	m.Headers["X-Fourth"] = "{fourth}"
+}
