@@ -387,7 +387,7 @@ func TestProxyRefuses(t *testing.T) {
 		}
 		w.id = id
 		for _, below := range []string{
-			"/%2e%2e/me", "/a/%2e%2e%2fme", "/..;/me", "/a/..;x=1/b", "/a%5c..%5cme", "/%252e%252e/me", "/a%00b", "/a%0d%0ab", "/%2e/me", `/a%5Cb`,
+			"/%2e%2e/me", "/a/%2e%2e%2fme", "/..;/me", "/a/..;x=1/b", "/a%5c..%5cme", "/%252e%252e/me", "/a%00b", "/a%0d%0ab", "/%2e/me", `/a%5Cb`, "/a/..%20/me", "/a/%20../me", "/a/..%20;x/me", "/a/..%c2%a0/me",
 		} {
 			w.do(w.request("GET", below, "")).ours(400, "malformed-request")
 		}
