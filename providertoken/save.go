@@ -45,6 +45,7 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	fields, err2 := m.cleanFields(r.Fields, false)
 	secrets, err3 := m.cleanSecrets(r.Secrets, false)
 	errs := append(s.refuseOthers(o, m, secrets), err1, err2, err3, cleanExpiry(r.ExpiresAt, now))
+	errs = append(errs, s.refuseOpen(m, label, fields)...)
 	if err := errors.Join(errs...); err != nil {
 		return store.ProviderToken{}, err
 	}
@@ -191,11 +192,13 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	fields, err1 := m.cleanFields(r.Fields, true)
 	secrets, err2 := m.cleanSecrets(r.Secrets, true)
 	errs := append(s.refuseOthers(before.offer, m, secrets), err1, err2)
+	newLabel := ""
 	if r.Label != nil {
-		label, err := cleanLabel(*r.Label)
-		row.Label = label
+		newLabel, err = cleanLabel(*r.Label)
+		row.Label = newLabel
 		errs = append(errs, err)
 	}
+	errs = append(errs, s.refuseOpen(m, newLabel, fields)...)
 	if r.ExpiresAt != nil {
 		errs = append(errs, cleanExpiry(*r.ExpiresAt, s.now()))
 	}
