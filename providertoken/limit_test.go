@@ -420,3 +420,78 @@ func TestAVerificationTakesAPlace(t *testing.T) {
 		ok(t, errOf(l.tokens.Update(t.Context(), ana, l.id, secrets("key", newSecret)))) // which the platform counts anew
 	})
 }
+
+// Who leaves the queue takes no place with him.
+func TestWhoLeavesAQueueTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 6 {
+			l.call(t, "", "/things")
+		}
+		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+		ok(t, err)
+		ctx, leave := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://acme.example/things", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if res, err := c.Do(req); err == nil {
+					_ = res.Body.Close()
+					t.Error("a call went out although its caller had left")
+				}
+			})
+		}
+		synctest.Wait()
+		<-time.After(time.Second)
+		leave()
+		group.Wait()
+		if status, wait := l.call(t, "", "/things"); status != http.StatusTooManyRequests || wait != 2*time.Second {
+			t.Errorf("a call = %d with Retry-After %v, want 429 with 2 s", status, wait)
+		}
+		start := time.Now()
+		ok(t, get(t, c, "GET", "https://acme.example/things"))
+		if waited := time.Since(start); waited != 1500*time.Millisecond {
+			t.Errorf("the next one waits %v, want 1.5 s", waited)
+		}
+		if most := l.most(); most > 30 {
+			t.Errorf("%d within a minute", most)
+		}
+	})
+}
+
+// A place that comes free is of who has waited, and who comes later hears when all
+// of them have theirs.
+func TestWhoComesLaterWaitsLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 6 {
+			l.call(t, "", "/things")
+		}
+		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+		ok(t, err)
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() {
+				if err := get(t, c, "GET", "https://acme.example/things"); err != nil {
+					t.Errorf("a call that waits = %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		status, wait := l.call(t, "", "/things")
+		if status != http.StatusTooManyRequests || wait != 28*time.Second {
+			t.Errorf("a call behind ten = %d with Retry-After %v, want 429 with 28 s: a place comes free every 2.5 s", status, wait)
+		}
+		<-time.After(wait)
+		if status, _ := l.call(t, "", "/things"); status != http.StatusOK {
+			t.Errorf("after Retry-After = %d, want 200", status)
+		}
+		group.Wait()
+	})
+}
