@@ -142,26 +142,6 @@ func (l *ledger) RecordKeyUse(_ context.Context, uses []store.KeyUse) error {
 	return nil
 }
 
-func TestToldIsBounded(t *testing.T) {
-	t.Parallel()
-	var l told[int]
-	for i := range 3 * maxTold {
-		if !l.claim(i) {
-			t.Fatalf("claim(%d) = false the first time", i)
-		}
-	}
-	if len(l.facts) > maxTold {
-		t.Errorf("%d facts kept, want at most %d", len(l.facts), maxTold)
-	}
-	l.claim(0)
-	if l.claim(0) {
-		t.Error("claim() = true twice")
-	}
-	if l.release(0); !l.claim(0) {
-		t.Error("claim() = false of what was released")
-	}
-}
-
 // A key that is used for the first time while a flush is at the store keeps its
 // first use, though its place is one that this flush looked at.
 func TestFirstUseDuringAFlush(t *testing.T) {

@@ -75,7 +75,7 @@ func keyServiceError(err error) error {
 // hour and key: whoever has the token may present it as often as he likes. id is
 // "" where the row could not be read and the token does not name it.
 func (s *Service) alarm(ctx context.Context, id string) {
-	if s.told.claim(factKey{action: "alarm", id: id, hour: s.now().Unix() / 3600}) {
+	if s.told.Claim(factKey{action: "alarm", id: id, hour: s.now().Unix() / 3600}) {
 		s.logger.ErrorContext(ctx, "api key row failed its integrity check", slog.String("key_id", id))
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/internal/once"
 	"github.com/aichub/lanyard/internal/telemetry"
 	"github.com/aichub/lanyard/store"
 )
@@ -56,8 +57,8 @@ type Service struct {
 	epochs   *epochs
 	reads    singleflight.Group
 	uses     *useLog
-	told     told[factKey]
-	warned   told[string] // by Sweep
+	told     once.Facts[factKey]
+	warned   once.Facts[string] // by Sweep
 
 	running context.Context //nolint:containedctx // ends with Close, and with it what no caller waits for
 	stop    context.CancelFunc

@@ -8,16 +8,11 @@ import (
 	"time"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/internal/warning"
 	"github.com/aichub/lanyard/store"
 )
 
-const (
-	day       = 24 * time.Hour
-	sweepPage = 500 // keys
-)
-
-// warnDays are how many days before its end an owner hears of a key.
-var warnDays = [...]int{1, 3, 7, 14, 30}
+const sweepPage = 500 // keys
 
 // Sweep warns owners of keys that expire within 30, 14, 7, 3 and 1 days: one
 // ActionExpiring in the history for each, which Options.OnEvent hears once,
@@ -44,7 +39,7 @@ func (s *Service) Sweep(ctx context.Context, m store.Maintenance) (warned int, e
 		return 0, errClosed
 	}
 	now := s.now()
-	from, to := now.Add(time.Microsecond), now.Add(time.Duration(warnDays[len(warnDays)-1])*day+time.Microsecond)
+	from, to := warning.Window(now)
 	for after := ""; ; {
 		keys, err := m.ExpiringAPIKeys(ctx, from, to, after, sweepPage)
 		if err != nil {
@@ -66,36 +61,21 @@ func (s *Service) Sweep(ctx context.Context, m store.Maintenance) (warned int, e
 	}
 }
 
-// dueWarning returns the nearest of warnDays that k is within, or 0 where there
-// is none that was ahead of it when it was made.
-func dueWarning(k store.APIKey, now time.Time) int {
-	for _, days := range warnDays {
-		ahead := time.Duration(days) * day
-		if k.ExpiresAt.Sub(now) <= ahead {
-			if k.ExpiresAt.Sub(k.CreatedAt) <= ahead {
-				return 0
-			}
-			return days
-		}
-	}
-	return 0
-}
-
 // warn tells k's owner that it expires soon, and reports whether it did: not if
 // somebody has told him before, and not if there is nothing to tell by now.
 func (s *Service) warn(ctx context.Context, k store.APIKey, now time.Time) (bool, error) {
-	days := dueWarning(k, now)
+	days := warning.Due(now, k.CreatedAt, k.ExpiresAt)
 	if days == 0 {
 		return false, nil
 	}
 	dedupeKey := fmt.Sprintf("%s/%s/%s/%d", ActionExpiring, k.ID, k.ExpiresAt.Format(time.RFC3339Nano), days)
-	if !s.warned.claim(dedupeKey) {
+	if !s.warned.Claim(dedupeKey) {
 		return false, nil
 	}
 	told := false
 	defer func() {
 		if !told {
-			s.warned.release(dedupeKey)
+			s.warned.Release(dedupeKey)
 		}
 	}()
 	// The page is from a while ago, and says nothing of the owner.

@@ -79,14 +79,14 @@ const hourly = "2006-01-02T15"
 // tell writes a fact into the history unless it is there, and reports whether it
 // did.
 func (s *Service) tell(ctx context.Context, e lanyard.Event) (bool, error) {
-	if s.told.has(fact(e)) {
+	if s.told.Has(fact(e)) {
 		return false, nil
 	}
 	err := s.store.Append(ctx, e)
 	if err != nil && !errors.Is(err, lanyard.ErrExists) {
 		return false, err
 	}
-	s.told.add(fact(e))
+	s.told.Claim(fact(e)) // not before: who comes second relies on what stands there
 	if err != nil {
 		return false, nil //nolint:nilerr // somebody else told it
 	}

@@ -22,7 +22,7 @@ type RecheckOptions struct {
 }
 
 const (
-	defaultRecheckAfter = 7 * day
+	defaultRecheckAfter = 7 * 24 * time.Hour
 	defaultRecheckMost  = 100
 	recheckPage         = 500 // connections
 )
@@ -103,7 +103,7 @@ func (s *Service) recheck(ctx context.Context, row store.ProviderToken, after ti
 		e.DedupeKey = ActionChecking + "/" + row.ID + "/" + now.Format(time.DateOnly)
 		return e
 	}
-	if !s.stale(row, now, after) || s.told.has(fact(mark(row))) {
+	if !s.stale(row, now, after) || s.told.Has(fact(mark(row))) {
 		return false, nil
 	}
 	// The page is from a while ago, and says nothing of the owner.

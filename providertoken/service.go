@@ -14,6 +14,7 @@ import (
 
 	"github.com/aichub/lanyard"
 	"github.com/aichub/lanyard/crypto"
+	"github.com/aichub/lanyard/internal/once"
 	"github.com/aichub/lanyard/internal/telemetry"
 	"github.com/aichub/lanyard/store"
 )
@@ -38,7 +39,7 @@ type Service struct {
 	spans         telemetry.Spans
 	telemetry     *metrics
 
-	told   told // facts that the history has
+	told   once.Facts[string] // that the history has
 	probes singleflight.Group
 	mu     sync.Mutex
 	lines  map[string]*line // by connection id; see line

@@ -8,16 +8,11 @@ import (
 	"time"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/internal/warning"
 	"github.com/aichub/lanyard/store"
 )
 
-const (
-	day       = 24 * time.Hour
-	sweepPage = 500 // connections
-)
-
-// warnDays are how many days before its end an owner hears of a connection.
-var warnDays = [...]int{1, 3, 7, 14, 30}
+const sweepPage = 500 // connections
 
 // Sweep warns owners of connections whose credential expires within 30, 14, 7, 3
 // and 1 days: one ActionExpiring in the history for each, which Options.OnEvent
@@ -42,7 +37,7 @@ func (s *Service) Sweep(ctx context.Context, m store.Maintenance) (warned int, e
 	ctx, end := s.spans.Start(ctx, "providertoken.Sweep")
 	defer end(&err)
 	now := s.now()
-	from, to := now.Add(time.Microsecond), now.Add(time.Duration(warnDays[len(warnDays)-1])*day+time.Microsecond)
+	from, to := warning.Window(now)
 	for after := ""; ; {
 		rows, err := m.ExpiringProviderTokens(ctx, from, to, after, sweepPage)
 		if err != nil {
@@ -64,33 +59,18 @@ func (s *Service) Sweep(ctx context.Context, m store.Maintenance) (warned int, e
 	}
 }
 
-// dueWarning returns the nearest of warnDays that the row is within, or 0 where
-// there is none that was ahead of it when its credential was written.
-func dueWarning(row store.ProviderToken, now time.Time) int {
-	for _, days := range warnDays {
-		ahead := time.Duration(days) * day
-		if row.ExpiresAt.Sub(now) <= ahead {
-			if row.ExpiresAt.Sub(written(row)) <= ahead {
-				return 0
-			}
-			return days
-		}
-	}
-	return 0
-}
-
 // warn tells the owner of a row that it expires soon, and reports whether it
 // did: not if somebody has told him before, and not if there is nothing to tell
 // by now.
 func (s *Service) warn(ctx context.Context, row store.ProviderToken, now time.Time) (bool, error) {
-	days := dueWarning(row, now)
+	days := warning.Due(now, written(row), row.ExpiresAt)
 	if days == 0 {
 		return false, nil
 	}
 	e := s.event(ctx, now, ActionExpiring, row).
 		With(DetailDays, strconv.Itoa(days)).With(DetailExpiresAt, row.ExpiresAt.Format(time.RFC3339))
 	e.DedupeKey = fmt.Sprintf("%s/%s/%s/%d", ActionExpiring, row.ID, row.ExpiresAt.Format(time.RFC3339Nano), days)
-	if s.told.has(fact(e)) {
+	if s.told.Has(fact(e)) {
 		return false, nil
 	}
 	// The page is from a while ago, and says nothing of the owner.

@@ -14,14 +14,23 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/integration/line"
 	"github.com/aichub/lanyard/store/postgres"
 )
+
+// onLine returns p as it is reached by a line of its own.
+func onLine(t testing.TB, p place) (*line.Line, place) {
+	t.Helper()
+	l, through := line.New(t, p.Postgres)
+	p.Postgres = through
+	return l, p
+}
 
 // A connection that is lost before COMMIT is sent takes the change along: the
 // server never hears of it.
 func TestLostBeforeCommit(t *testing.T) {
 	t.Parallel()
-	loseCommits(t, func(t *testing.T, l *line) { l.ail(t, "reset_peer", up, `"timeout": 0`) },
+	loseCommits(t, func(l *line.Line) { l.Ail("reset_peer", line.Up, `"timeout": 0`) },
 		func(t *testing.T, what string, err error, changed bool) {
 			if !errors.Is(err, lanyard.ErrUnavailable) || changed {
 				t.Errorf("%s whose COMMIT did not arrive = %v, changed: %v, want ErrUnavailable and no change", what, err, changed)
@@ -35,7 +44,7 @@ func TestLostBeforeCommit(t *testing.T) {
 func TestLostAfterCommit(t *testing.T) {
 	t.Parallel()
 	rereads := []string{"apikey.Create", "apikey.Create without an idempotency key", "apikey.Rotate", "providertoken.Create"}
-	loseCommits(t, func(t *testing.T, l *line) { l.ail(t, "timeout", down, `"timeout": 200`) },
+	loseCommits(t, func(l *line.Line) { l.Ail("timeout", line.Down, `"timeout": 200`) },
 		func(t *testing.T, what string, err error, changed bool) {
 			if err != nil && !errors.Is(err, lanyard.ErrUnavailable) || err == nil && !slices.Contains(rereads, what) {
 				t.Errorf("%s whose COMMIT was not answered = %v, want ErrUnavailable", what, err)
@@ -52,10 +61,10 @@ func TestLostAfterCommit(t *testing.T) {
 // loseCommits makes the line ail just before the COMMIT of each change, heals it at
 // the next step and lets judge say what must be so then. The call is made
 // again, as a caller would.
-func loseCommits(t *testing.T, ail func(*testing.T, *line), judge func(t *testing.T, what string, err error, changed bool)) {
+func loseCommits(t *testing.T, ail func(*line.Line), judge func(t *testing.T, what string, err error, changed bool)) {
 	t.Helper()
 	p := onPostgres(t)
-	line, through := newLine(t, p)
+	wire, through := onLine(t, p)
 	l := newLedger()
 	h, s := through.stepped(t, l.hear)
 	h.pool.SetMaxOpenConns(1) // so that the lost connection is the only one
@@ -77,17 +86,17 @@ func loseCommits(t *testing.T, ail func(*testing.T, *line), judge func(t *testin
 			switch {
 			case lost.Load(): // whoever is next, on the only connection
 				if healed.CompareAndSwap(false, true) {
-					line.heal()
+					wire.Mend()
 				}
 			case isOurs(ctx) && at == (step{"before", "COMMIT"}):
 				lost.Store(true)
-				ail(t, line)
+				ail(wire)
 			}
 			return nil
 		})
 		err := l.call(t.Context(), t, c.name, 5*time.Second, do)
 		s.at(nil)
-		line.heal()
+		wire.Mend()
 		if !lost.Load() {
 			t.Errorf("%s committed nothing", c.name)
 		}
@@ -125,7 +134,7 @@ func keysOf(t testing.TB, db *bun.DB, owner lanyard.Owner) (ids []string) {
 func TestDownAfterCommit(t *testing.T) {
 	t.Parallel()
 	p := onPostgres(t)
-	line, through := newLine(t, p)
+	wire, through := onLine(t, p)
 	l := newLedger()
 	h, s := through.stepped(t, l.hear)
 	if _, err := firstKey(t.Context(), h, l, newOwner()); err != nil {
@@ -137,13 +146,13 @@ func TestDownAfterCommit(t *testing.T) {
 		var once sync.Once
 		s.at(func(ctx context.Context, at step) error {
 			if at == (step{"before", "COMMIT"}) && isOurs(ctx) {
-				once.Do(func() { line.ail(t, "timeout", down, `"timeout": 0`) })
+				once.Do(func() { wire.Ail("timeout", line.Down, `"timeout": 0`) })
 			}
 			return nil
 		})
 		err := l.call(t.Context(), t, c.name, 300*time.Millisecond, do)
 		s.at(nil)
-		line.heal()
+		wire.Mend()
 		if !errors.Is(err, lanyard.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s on a line that is down = %v, want ErrUnavailable and DeadlineExceeded", c.name, err)
 		}
@@ -171,7 +180,7 @@ func TestDownAfterCommit(t *testing.T) {
 func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	p := onPostgres(t)
-	line, through := newLine(t, p)
+	wire, through := onLine(t, p)
 	l := newLedger()
 	h, s := through.stepped(t, l.hear)
 	h.pool.SetMaxOpenConns(1)
@@ -196,12 +205,12 @@ func TestBlackHole(t *testing.T) {
 		}{c.name, do})
 	}
 	for _, c := range reads {
-		line.ail(t, "timeout", up, `"timeout": 0`)
-		line.ail(t, "timeout", down, `"timeout": 0`)
+		wire.Ail("timeout", line.Up, `"timeout": 0`)
+		wire.Ail("timeout", line.Down, `"timeout": 0`)
 		if err := l.call(t.Context(), t, c.name, 100*time.Millisecond, c.do); !errors.Is(err, lanyard.ErrUnavailable) {
 			t.Errorf("%s in a black hole = %v, want ErrUnavailable", c.name, err)
 		}
-		line.heal()
+		wire.Mend()
 		var dialled atomic.Int32
 		s.at(func(_ context.Context, at step) error {
 			if at == (step{"after", "CONNECT"}) {
@@ -227,7 +236,7 @@ func TestSlowLine(t *testing.T) {
 	t.Parallel()
 	const conns, callers = 4, 40
 	p := onPostgres(t)
-	line, through := newLine(t, p)
+	wire, through := onLine(t, p)
 	st, err := postgres.Open(t.Context(), through.Postgres, &postgres.Options{MaxConns: conns})
 	if err != nil {
 		t.Fatal(err)
@@ -245,8 +254,8 @@ func TestSlowLine(t *testing.T) {
 	}
 	warm.Wait()
 
-	line.ail(t, "latency", down, `"latency": 1000, "jitter": 200`)
-	line.ail(t, "bandwidth", down, `"rate": 1`)
+	wire.Ail("latency", line.Down, `"latency": 1000, "jitter": 200`)
+	wire.Ail("bandwidth", line.Down, `"rate": 1`)
 	db := p.beside(t)
 	most := 0
 	var running sync.WaitGroup
@@ -295,7 +304,7 @@ func TestSlowLine(t *testing.T) {
 	if reads.Load() == 0 {
 		t.Error("nobody could read on a slow line")
 	}
-	line.heal()
+	wire.Mend()
 	within(t, 2*time.Second, "a call after the slow line", func() bool { return h.profiles.Active(t.Context(), owner) == nil })
 	l.check(t, p, h)
 	t.Log(fmt.Sprintf("%d callers, %d connections at most, %d reads;", callers, most, reads.Load()), l)

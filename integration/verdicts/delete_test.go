@@ -11,6 +11,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"github.com/aichub/lanyard/integration/line"
 )
 
 // condition is how a process that verifies stands with its database.
@@ -36,8 +38,8 @@ func conditions() []condition {
 		{name: "polls fail", before: (*trial).failPolls, always: true, answers: true},
 		{name: "answers late by MaxStale/4", before: late(0.25)},
 		{name: "answers later than MaxStale", before: late(1.5)},
-		{name: "line silent", amid: func(r *trial) error { return r.line.ail("timeout", `"timeout": 0`) }, mends: true, noSQLite: true},
-		{name: "line cut", amid: func(r *trial) error { return r.line.cut() }, mends: true, noSQLite: true},
+		{name: "line silent", amid: func(r *trial) error { r.line.Ail("timeout", line.Down, `"timeout": 0`); return nil }, mends: true, noSQLite: true},
+		{name: "line cut", amid: func(r *trial) error { r.line.Cut(); return nil }, mends: true, noSQLite: true},
 		{name: "file unreadable", amid: func(r *trial) error { return r.tell(ailment{Nothing: true}) }, noPostgres: true},
 	}
 }
@@ -50,7 +52,7 @@ type trial struct {
 	maxStale time.Duration
 
 	deletes, uses *process
-	line          *line // of the one that uses them; nil = it has a file
+	line          *line.Line // of the one that uses them; nil = it has a file
 	lag           []time.Duration
 	yes, no, gone int
 }
@@ -71,7 +73,8 @@ func late(part float64) func(*trial) error {
 		if r.line == nil {
 			return r.tell(ailment{Late: late})
 		}
-		return r.line.ail("latency", fmt.Sprintf(`"latency": %d`, late.Milliseconds()))
+		r.line.Ail("latency", line.Down, fmt.Sprintf(`"latency": %d`, late.Milliseconds()))
+		return nil
 	}
 }
 
@@ -167,9 +170,7 @@ func (r *trial) run(ctx context.Context, keys int) (broken error) {
 		problem("half of the keys were accepted for more than %v, want at most MaxStale/2", p50)
 	}
 	if r.line != nil {
-		if err := r.line.mend(); err != nil {
-			problem("mend the line: %v", err)
-		}
+		r.line.Mend()
 	}
 	kept := command{Do: "verify", Token: made[keys].Token, Patience: time.Second}
 	for deadline := time.Now().Add(20 * time.Second); r.mends && r.uses.do(kept).Result != ok; {
@@ -226,7 +227,7 @@ func TestDeleteReachesAnotherProcess(t *testing.T) {
 				r := &trial{condition: c, store: store.name, maxStale: maxStale, deletes: deletes}
 				at := d
 				if store.name == "PostgreSQL" {
-					r.line, at = newLine(t, d)
+					r.line, at.Postgres = line.New(t, d.Postgres)
 				}
 				r.uses = startHost(t, hostOrder{Database: at, MaxStale: maxStale})
 				of = append(of, r)

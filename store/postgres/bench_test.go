@@ -119,7 +119,7 @@ func BenchmarkStoreVerify(b *testing.B) {
 
 // ofTheKeyAlone is the statement of a verification around what it asks of other
 // tables.
-var ofTheKeyAlone = regexp.MustCompile(`(?s)^(.*),\s*\(SELECT.*\)\s*(FROM lanyard_api_keys AS k.*)$`)
+var ofTheKeyAlone = regexp.MustCompile(`(?s)^(.*?),\s*\(SELECT.*\)\s*(FROM lanyard_api_keys AS k.*)$`)
 
 // inTurn runs the calls one after the other, again and again, and returns the
 // median of each in microseconds.

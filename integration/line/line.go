@@ -1,4 +1,11 @@
-package verdicts_test
+// Package line is a network between a process and its PostgreSQL that a test can
+// break.
+//
+//	l, through := line.New(t, servers.Postgres(t))
+//	st, err := postgres.Open(ctx, through, nil)
+//	l.Ail("timeout", line.Down, `"timeout": 0`) // answers get lost
+//	l.Mend()
+package line
 
 import (
 	"context"
@@ -15,15 +22,17 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// line is the network between a process and its database.
-type line struct {
+// Line is one such network. It ends with its test, which fails where the line
+// does not do as it is told.
+type Line struct {
+	t     testing.TB
 	proxy *toxiproxy.Proxy
 }
 
-// newLine returns the database as it is reached by a line of its own.
-func newLine(t testing.TB, d database) (*line, database) {
+// New returns a line to the database with that URL, and the URL through it.
+func New(t testing.TB, database string) (l *Line, through string) {
 	t.Helper()
-	config, err := pgconn.ParseConfig(d.Postgres)
+	config, err := pgconn.ParseConfig(database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,35 +42,43 @@ func newLine(t testing.TB, d database) (*line, database) {
 		t.Fatalf("start a proxy: %v", err)
 	}
 	t.Cleanup(proxy.Stop)
-	through := url.URL{
+	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(config.User, config.Password), Host: proxy.Listen,
 		Path: "/" + config.Database, RawQuery: "sslmode=disable",
 	}
-	d.Postgres = through.String()
-	return &line{proxy}, d
+	return &Line{t, proxy}, u.String()
 }
 
-// ail makes what the server answers ail; the attributes are those of
+// The directions of a line: Up go questions, Down answers.
+const (
+	Up   = "upstream"
+	Down = "downstream"
+)
+
+// Ail makes the line ail in one direction; the attributes are those of
 // toxiproxy's toxics.
-func (l *line) ail(toxic, attributes string) error {
-	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(
-		fmt.Sprintf(`{"type": %q, "stream": "downstream", "attributes": {%s}}`, toxic, attributes)))
-	return err
+func (l *Line) Ail(toxic, direction, attributes string) {
+	l.t.Helper()
+	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(
+		fmt.Sprintf(`{"type": %q, "stream": %q, "attributes": {%s}}`, toxic, direction, attributes))); err != nil {
+		l.t.Errorf("make the line ail: %v", err)
+	}
 }
 
-// cut ends every connection, and refuses new ones until mend.
-func (l *line) cut() error {
-	l.proxy.Stop()
-	return nil
-}
+// Cut ends every connection, and refuses new ones until Mend.
+func (l *Line) Cut() { l.proxy.Stop() }
 
-// mend makes the line a good one, at the address it had.
-func (l *line) mend() error {
+// Mend makes the line a good one, at the address it had. What was held back is
+// lost, with its connection.
+func (l *Line) Mend() {
+	l.t.Helper()
 	l.proxy.Toxics.ResetToxics(context.Background())
 	if l.proxy.Enabled {
-		return nil
+		return
 	}
-	return l.proxy.Start()
+	if err := l.proxy.Start(); err != nil {
+		l.t.Errorf("mend the line: %v", err)
+	}
 }
 
 // relay listens on TCP, which is all that the proxy speaks, for a server that
