@@ -30,7 +30,7 @@ func computedTexts() map[string][]string {
 		"tab.":             {"profile", "keys", "tokens", "activity", "docs"},
 		"docs.tag.":        {"profile", "api-keys", "provider-tokens", "service"},
 		"verdict.":         append(verdictTexts(), verdicts...),
-		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeSecretLost, providertoken.CodeMasked, providertoken.CodeLooksLikeOther},
+		"error.":           {lanyard.CodeRequired, lanyard.CodeInvalid, lanyard.CodeTooLong, lanyard.CodeReadOnly, lanyard.CodeUnknown, apikey.CodeTooLate, providertoken.CodeSecretRequired, providertoken.CodeSecretLost, providertoken.CodeMasked, providertoken.CodeOpenSecret, providertoken.CodeLooksLikeOther},
 		"keys.":            {"expires_in", "expires_today"},
 		"tokens.":          {"expires_in", "expires_today"},
 		"done.":            {"profile-saved", "profile-directory", "key-created", "key-renamed", "key-deleted", "token-saved", "token-changed", "token-unverified", "token-unverifiable", "token-deleted", "token-revoked-deleted"},

@@ -58,10 +58,16 @@ func (p *page) sayInputs(q *pageCall, f *tokenForm, secrets map[string]lanyard.S
 			hint := p.hintOf(*f, secrets, e.Field)
 			errs.add(e.Field, p.text.say("error.looks-like-other", "Label", f.method.Fields[i].Label,
 				"Provider", f.provider.Name, "Token", hint.Token, "Vowel", vowelFirst(hint.Token))+p.elsewhere(q, f, e.Field, hint))
+		case e.Code == providertoken.CodeOpenSecret && i >= 0: // and does not stand on the page again
+			delete(f.fields, f.method.Fields[i].Name)
+			errs.add(e.Field, p.errorText(e.Code, f.method.Fields[i].Label))
 		case i >= 0:
 			f.again[e.Field] = e.Code == providertoken.CodeSecretRequired || e.Code == providertoken.CodeSecretLost
 			errs.add(e.Field, p.fieldText(*f, f.method.Fields[i], e.Code))
 		case e.Field == "label":
+			if e.Code == providertoken.CodeOpenSecret {
+				f.label = ""
+			}
 			errs.add("label", p.errorText(e.Code, p.text.say("token_form.label")))
 		case e.Field == "expires_at":
 			errs.add("expires_on", p.text.say("token_form.error_past"))

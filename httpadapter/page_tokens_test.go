@@ -331,6 +331,15 @@ func TestPageOfAnotherPlatformsToken(t *testing.T) {
 	v.click("Connect GitHub instead")
 	v.is(http.StatusOK, "Connect GitHub")
 
+	// Where it would be shown it is taken by nobody, and not shown again.
+	v.open("provider-tokens/new?provider=jira")
+	v.submit("Save", "label", github, "secrets/token", "x")
+	v.is(http.StatusUnprocessableEntity, "Connect Jira")
+	v.says("this looks like a token, and what stands here is shown")
+	if n := len(w.jira.Requests()); n != 0 || strings.Contains(v.body, "ghp_") {
+		t.Errorf("the token was sent %d times, or stands on the page", n)
+	}
+
 	v.open("provider-tokens/new?provider=jira")
 	v.submit("Save", "secrets/token", slack)
 	v.says("looks like a Slack token", "Your organization offers no connection for it.")

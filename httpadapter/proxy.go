@@ -218,7 +218,7 @@ func plainPath(escaped string) bool {
 	for range 3 { // what is escaped twice may be unescaped twice
 		for segment := range strings.SplitSeq(escaped, "/") {
 			name, _, _ := strings.Cut(segment, ";")
-			if name == "." || name == ".." {
+			if name = strings.TrimSpace(name); name == "." || name == ".." { // some servers do
 				return false
 			}
 		}

@@ -54,6 +54,17 @@ func (a *answers) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/identity-br":
 		w.Header()["Content-Encoding"] = []string{"identity", "br"}
 		_, _ = io.WriteString(w, key)
+	case "/zipped", "/zipped-nothing":
+		w.Header().Set("Content-Encoding", "gzip")
+		if z := gzip.NewWriter(w); r.URL.Path == "/zipped" {
+			_, _ = io.WriteString(z, "plain")
+			_ = z.Close()
+		}
+	case "/gzip-br":
+		w.Header()["Content-Encoding"] = []string{"gzip", "br"}
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, "what br makes of "+key)
+		_ = z.Close()
 	case "/header":
 		w.Header().Set("X-Long", strings.Repeat("x", 1<<20))
 	default:
@@ -129,8 +140,23 @@ func TestAnswersAreBounded(t *testing.T) {
 			t.Errorf("%s gave %d bytes and %v, want at most %d and ErrAnswerTooLarge", path, n, err, most)
 		}
 	}
+	for _, path := range []string{"/zipped", "/zipped-nothing"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			req, err := http.NewRequestWithContext(t.Context(), method, base+path, nil)
+			ok(t, err)
+			res, err := c.Do(req)
+			ok(t, err)
+			body, err := io.ReadAll(res.Body)
+			ok(t, err)
+			_ = res.Body.Close()
+			if want := map[string]string{"GET /zipped": "plain"}[method+" "+path]; string(body) != want || res.Uncompressed != (method == http.MethodGet) {
+				t.Errorf("%s %s = %q, uncompressed %v, want %q", method, path, body, res.Uncompressed, want)
+			}
+		}
+	}
 	is(t, "an answer in another encoding", get(t, c, "GET", base+"/br"), providertoken.ErrUnreadable)
 	is(t, "an answer in two encodings", get(t, c, "GET", base+"/identity-br"), providertoken.ErrUnreadable)
+	is(t, "an answer in two encodings, of which one is known", get(t, c, "GET", base+"/gzip-br"), providertoken.ErrUnreadable)
 	is(t, "a header without an end", get(t, c, "GET", base+"/header"), providertoken.ErrUnreachable)
 	_, w, base = newAnswers(t, func(o *providertoken.Options) { o.MaxAnswer = -1 })
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/bomb", nil)
@@ -203,6 +229,10 @@ func TestTheQueryIsGuarded(t *testing.T) {
 		"pageToken=3&token_type=x":          "pageToken=3&token_type=x",
 		"a=1;private_token=thief;b=2":       "a=1;b=2",
 		"private_token=thief;b=2&c=3;":      "b=2&c=3",
+		"private_token[]=thief&b[]=2":       "b[]=2",
+		"a=1&access_token%5B0%5D=thief":     "a=1",
+		"a=1&+private_token+=thief":         "a=1",
+		"a=1&%09private_token%00=thief":     "a=1",
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/things", nil)
 		ok(t, err)
@@ -413,5 +443,34 @@ func TestPolicies(t *testing.T) {
 	}
 	if !errors.Is(providertoken.ErrAgentNotAllowed, lanyard.ErrForbidden) {
 		t.Error("ErrAgentNotAllowed is no ErrForbidden")
+	}
+}
+
+// An account is stored in the open: where the platform's answer repeats the
+// credential, it is masked there too, and an id that repeats it names nobody.
+func TestAnAccountDoesNotRepeatTheCredential(t *testing.T) {
+	t.Parallel()
+	var body string
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		says(200, "application/json", body)(w, r)
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	d := acme("X-Key")
+	d.Verify[0].Identity.Name, d.Verify[0].Identity.Email = "name", "email"
+	w := newWorld(t, func(o *providertoken.Options) {
+		o.Providers, o.Instances = append(o.Providers, d), append(o.Instances, instance(server))
+	})
+	body = `{"id": "canary", "name": "Ana (` + anaSecret + `)", "email": "` + strings.ReplaceAll(anaSecret, "-", `-\u200b`) + `@acme.example"}`
+	token, err := w.tokens.Create(t.Context(), ana, acmeRequest)
+	ok(t, err)
+	stars := strings.Repeat("*", len(anaSecret))
+	if want := (providertoken.Account{ID: "canary", Name: "Ana (" + stars + ")", Email: stars + "@acme.example"}); *token.Account != want {
+		t.Errorf("the account is %+v, want %+v", *token.Account, want)
+	}
+	body = `{"id": "key ` + anaSecret + `", "name": "Ana"}`
+	v, err := w.tokens.Verify(t.Context(), ana, token.ID)
+	if err != nil || v.Verdict != providertoken.VerdictInvalid || v.Account != nil {
+		t.Errorf("an id that is the credential: %+v, %v, want invalid", v, err)
 	}
 }

@@ -358,6 +358,27 @@ func TestAnEditFindsTheBase(t *testing.T) {
 	}
 }
 
+// Who types all secrets again is asked for where they belong, whatever the row
+// says: a base that somebody wrote into it by hand had kept nothing that opens.
+func TestSecretsTypedAgainFindTheirBase(t *testing.T) {
+	t.Parallel()
+	fake := providertest.JiraCloud(accounts.Account)
+	w := public(t, fake)
+	token, err := w.tokens.Create(t.Context(), ana, siteRequest("acme", scopedSecret))
+	ok(t, err)
+	row := w.row(t, token.ID)
+	row.Fields[":base.cloud_id"] = "evil"
+	ok(t, w.store.UpdateProviderToken(t.Context(), row, lanyard.NewEvent(t.Context(), w.clock.Now(), ana, "test", row.ID)))
+	from := len(fake.Requests())
+	token, err = w.tokens.Update(t.Context(), ana, token.ID, secrets("api_token", scopedSecret))
+	if want := "https://api.atlassian.com" + providertest.JiraGateway; err != nil || token.Base != want {
+		t.Errorf("Update = %s, %v, want %s", token.Base, err, want)
+	}
+	if got := fmt.Sprint(trace(fake, from)); strings.Contains(got, "evil") {
+		t.Errorf("it asked %s", got)
+	}
+}
+
 // A secret that is kept moves along when another one changes the base.
 func TestAKeptSecretMovesAlong(t *testing.T) {
 	t.Parallel()

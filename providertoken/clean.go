@@ -87,8 +87,8 @@ func (m method) cleanField(f Field, text string) (string, error) {
 // labelOf returns the label of a pasted address in one of the domains:
 // acme.example.com and https://acme.example.com:443/home?tab=1 are acme. On the
 // shared host, on which the label stands in the path, https://example.com/acme is
-// acme, and api.example.com is another of the platform's hosts. What is no such
-// address is returned as it is.
+// acme, as is https://acme@example.com/acme, and api.example.com is another of the
+// platform's hosts. What is no such address is returned as it is.
 func labelOf(text string, domains []string, shared string) string {
 	_, address, isURL := strings.Cut(text, "://")
 	if !isURL {
@@ -103,7 +103,8 @@ func labelOf(text string, domains []string, shared string) string {
 		label, ok := strings.CutSuffix(host, "."+domain)
 		if domain == shared {
 			end := strings.IndexAny(path+"/", "/?#")
-			label, ok = path[:end], host == domain
+			label = path[:end]
+			ok = host == domain || host == label+"@"+domain // as Azure DevOps offers its repositories
 		}
 		if ok && validDNSLabel(label) {
 			return label

@@ -181,6 +181,12 @@ func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	start := time.Now()
 	res, err := l.service.send(now.dest.offer, now.outgoing(req, l.use.ReadOnly))
+	passed := false
+	defer func() { // also where a hook panics
+		if res != nil && !passed {
+			_ = res.Body.Close()
+		}
+	}()
 	l.record(ctx, now, req, res, time.Since(start))
 	if err != nil {
 		return nil, err
@@ -191,9 +197,9 @@ func (l *lease) roundTrip(req *http.Request) (*http.Response, error) {
 		l.doubt(ctx, line, now)
 	}
 	if err := now.incoming(res, l.service.maxAnswer); err != nil {
-		_ = res.Body.Close()
 		return nil, err
 	}
+	passed = true
 	return res, nil
 }
 
@@ -212,14 +218,24 @@ func (l *lease) admit(req *http.Request) (*sight, *line, error) {
 		return nil, nil, err
 	}
 	line := l.service.line(l.id, now.dest.offer.def.Limits)
-	waited, err := line.wait(req.Context(), !l.forwards)
-	if err != nil {
-		return nil, nil, err
+	for {
+		waited, err := line.wait(req.Context(), !l.forwards)
+		if err != nil {
+			return nil, nil, err
+		}
+		asked := line.owes(l.service.now())
+		if asked { // in this place; then there is another to wait for
+			l.ask(req.Context(), now)
+		}
+		if waited || asked { // perhaps for long
+			if now, err = l.to(req.Context(), to); err != nil {
+				return nil, nil, err
+			}
+		}
+		if !asked {
+			return now, line, nil
+		}
 	}
-	if waited { // perhaps for long
-		now, err = l.to(req.Context(), to)
-	}
-	return now, line, err
 }
 
 // to returns what is known of the connection if a request may go to that
@@ -295,7 +311,7 @@ func (l *lease) look(ctx context.Context, now time.Time) (*sight, error) {
 	if Verdict(row.Verdict).rejects() {
 		return nil, ErrNeedsAttention
 	}
-	secrets, err := s.open(ctx, row, d)
+	secrets, err := s.open(ctx, row, d, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -313,13 +329,19 @@ func (l *lease) used(ctx context.Context, line *line) {
 
 // doubt asks the platform whether a 401 was meant for the credential: once for
 // all callers, at most once a minute, and only a verdict against it, or the
-// first one for it, marks the connection. The caller waits for it as long as
+// first one for it, marks the connection. Where the platform's limits leave no
+// place for that, whoever has the next one gives it up. The caller waits for it as long as
 // his context lasts; the probe goes on without him, for it is not his alone.
 func (l *lease) doubt(ctx context.Context, line *line, seen *sight) {
-	s := l.service
-	if !line.mayProbe(s.now()) {
-		return
+	if now := l.service.now(); line.mayProbe(now) {
+		l.ask(ctx, seen)
+	} else {
+		line.owe(now)
 	}
+}
+
+func (l *lease) ask(ctx context.Context, seen *sight) {
+	s := l.service
 	asked := s.probes.DoChan(l.id, func() (_ any, err error) {
 		defer s.recoverPanic(ctx, &err)
 		return nil, l.recheck(ctx, seen)

@@ -211,7 +211,8 @@ const verdictNext Verdict = "next"
 // does, the answer is rate_limited for 429, unreachable for 5xx, ok when
 // Accept holds and Identity finds an account id, unreachable when the answer
 // broke off or was too long to be read, and invalid otherwise. An answer that
-// is right but does not say whose the credential is proves nothing.
+// is right but does not say whose the credential is proves nothing, and neither
+// does one whose id is the credential itself.
 type Probe struct {
 	Method   string            // GET or POST, without a body. Defaults to GET
 	Path     string            // below the base, with its query

@@ -490,3 +490,79 @@ func TestAnEditThatChangesNothing(t *testing.T) {
 		t.Errorf("the same secret again gave version %d after %d probes, want %d and 1", got.Version, p.count()-probes, before.Version+1)
 	}
 }
+
+// Who writes the table by hand cannot put a credential of his own in the place
+// of one: what is not sealed is no secret.
+func TestAPlainValueIsNoSecret(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(store.ProviderToken){
+		"in the place of all": func(row store.ProviderToken) {
+			clear(row.Secrets)
+			row.Fields["key"], row.Fields["second"] = newSecret, "canary-second-2"
+		},
+		"in the place of one": func(row store.ProviderToken) {
+			delete(row.Secrets, "key")
+			row.Fields["key"] = newSecret
+		},
+		"of an optional one": func(row store.ProviderToken) { row.Fields["third"] = "canary-third-1" },
+		"one is missing":     func(row store.ProviderToken) { delete(row.Secrets, "second") },
+	} {
+		p := twoKeysPlatform(t)
+		row := p.row(t, p.token.ID)
+		spoil(row)
+		ok(t, p.store.UpdateProviderToken(t.Context(), row, lanyard.NewEvent(t.Context(), p.clock.Now(), ana, "test", row.ID)))
+		v, err := p.tokens.Verify(t.Context(), ana, row.ID)
+		if len(row.Secrets) == 2 {
+			ok(t, err)
+		} else {
+			is(t, name+": Verify", err, providertoken.ErrSecretLost)
+			is(t, name+": Client", errOf(p.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)), providertoken.ErrSecretLost)
+		}
+		if last := p.last(); last.header.Get("X-Key") != anaSecret || last.header.Get("X-Second") != "canary-second-1" || last.header.Get("X-Third") != "" {
+			t.Errorf("%s: %v was sent, and the verdict is %s", name, last.header, v.Verdict)
+		}
+	}
+}
+
+// A definition may change in what nothing is sealed for. Under another name a
+// secret is another one.
+func TestWhatADefinitionMayChange(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*providertoken.Definition)
+		want   error
+	}{
+		"texts, a header, a public field": {func(d *providertoken.Definition) {
+			m := &d.Methods[0]
+			d.Name, m.Label, m.Fields[1].Name, m.Fields[2].Label = "Acme 2", "Keys", "remark", "First key"
+			m.Headers["X-Other"], m.Headers["X-Second"] = "{key}", "again {second}"
+		}, nil},
+		"the order of fields":        {func(d *providertoken.Definition) { slices.Reverse(d.Methods[0].Fields) }, nil},
+		"a further secret, optional": {func(d *providertoken.Definition) { addSecret(d, true) }, nil},
+		"a further secret, required": {func(d *providertoken.Definition) { addSecret(d, false) }, providertoken.ErrSecretLost},
+		"a secret's name": {func(d *providertoken.Definition) {
+			d.Methods[0].Fields[2].Name = "k"
+			d.Methods[0].Headers["X-Key"] = "{k}"
+		}, providertoken.ErrSecretLost},
+		"the name of what decides the address": {func(d *providertoken.Definition) {
+			d.Methods[0].Fields[0].Name, d.Methods[0].Headers["X-Site"] = "place", "{place}"
+		}, providertoken.ErrSecretLost},
+		"the method's id": {func(d *providertoken.Definition) { d.Methods[0].ID = "keys" }, providertoken.ErrNotOffered},
+	} {
+		p := twoKeysPlatform(t)
+		d := twoKeys()
+		c.change(&d)
+		o := p.options
+		o.Providers = append(slices.Clone(o.Providers[:len(o.Providers)-1]), d)
+		later, err := providertoken.NewService(p.store, p.sealer, &o)
+		ok(t, err)
+		_, err = later.Verify(t.Context(), ana, p.token.ID)
+		is(t, name+": Verify", err, c.want)
+	}
+}
+
+func addSecret(d *providertoken.Definition, optional bool) {
+	m := &d.Methods[0]
+	m.Fields = append(m.Fields, providertoken.Field{Name: "fourth", Label: "Fourth key", Optional: optional})
+	m.Headers["X-Fourth"] = "{fourth}"
+}

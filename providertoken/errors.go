@@ -13,6 +13,7 @@ const (
 	CodeSecretRequired = "secret-required" // the destination changed: all secrets must be typed again
 	CodeSecretLost     = "secret-lost"     // the stored one does not open: it must be typed again
 	CodeMasked         = "masked"          // mask characters instead of a secret
+	CodeOpenSecret     = "open-secret"     // a token in the label or in a public field, which are shown
 
 	CodeLooksLikeOther = "looks-like-other" // another platform's token; an *OtherPlatformError
 	CodeOddShape       = "odd-shape"        // of a Hint only: it has none of the field's shapes

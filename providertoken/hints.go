@@ -3,6 +3,7 @@ package providertoken
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/aichub/lanyard"
 )
@@ -26,7 +27,8 @@ type Hint struct {
 //
 // Create and Update refuse what cannot be this platform's: a secret that has the
 // shape of somebody else's tokens and none of its own field's. Where the field
-// has no shapes, as a password, they take anything.
+// has no shapes, as a password, they take anything. Nor do they take a token that
+// is known by its shape in the label or in a public field, which are shown.
 func (s *Service) Hints(providerID, methodID string, secrets map[string]lanyard.Secret) []Hint {
 	o, ok := s.byID[providerID]
 	if !ok {
@@ -143,6 +145,28 @@ func (s *Service) refuseOthers(o *offer, m method, secrets map[string]string) []
 		if hint, _ := s.hint(o, f, text); hint.Code == CodeLooksLikeOther {
 			errs = append(errs, &OtherPlatformError{hint, refuse(hint.Field, CodeLooksLikeOther, "this looks like another platform's: "+hint.Token)})
 		}
+	}
+	return errs
+}
+
+// refuseOpen refuses a token, recognised by its shape, in what is stored and shown
+// in the open.
+func (s *Service) refuseOpen(m method, label string, fields map[string]string) []error {
+	var errs []error
+	look := func(at, text string) {
+		for word := range strings.FieldsSeq(text) {
+			word = strings.Trim(word, `"'()[]<>,;`)
+			for _, shape := range s.shapes {
+				if shape.pattern.MatchString(word) {
+					errs = append(errs, refuse(at, CodeOpenSecret, "this is shown, and it looks like a token: "+shape.token))
+					return
+				}
+			}
+		}
+	}
+	look("label", label)
+	for _, f := range m.Fields {
+		look("fields/"+f.Name, fields[f.Name])
 	}
 	return errs
 }

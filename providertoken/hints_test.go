@@ -2,6 +2,7 @@ package providertoken_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,4 +114,38 @@ func TestWhatIsPastedAlongGoes(t *testing.T) {
 			t.Errorf("%s inside: Create = %v, want it refused", name, err)
 		}
 	}
+}
+
+// A token in a field that is shown is stored nowhere and sent nowhere.
+func TestATokenIsNotKeptInTheOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	github := "ghp_" + strings.Repeat("a1B2", 9)
+	basic := func() providertoken.CreateRequest {
+		return providertoken.CreateRequest{
+			ProviderID: "servicenow-x", MethodID: "basic", Fields: map[string]string{"username": "ana"},
+			Secrets: map[string]lanyard.Secret{"password": lanyard.NewSecret(anaSecret)},
+		}
+	}
+	refused := func(what, field string, err error) {
+		t.Helper()
+		if inputCode(err, field) != providertoken.CodeOpenSecret || strings.Contains(fmt.Sprint(err), github) {
+			t.Errorf("%s: %v, want %s for %s", what, err, providertoken.CodeOpenSecret, field)
+		}
+	}
+	r := basic()
+	r.Label = "work, " + github + " (old)"
+	refused("a label", "label", errOf(w.tokens.Create(t.Context(), ana, r)))
+	r = basic()
+	r.Fields["username"] = github
+	refused("a public field", "fields/username", errOf(w.tokens.Create(t.Context(), ana, r)))
+	if n := len(w.fakes["servicenow"].Requests()); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	// It could be a name in DNS, which would be asked for.
+	refused("a site", "fields/site", errOf(w.tokens.Create(t.Context(), ana, siteRequest("xoxb-1234567890-abcdef", anaSecret))))
+	token, err := w.tokens.Create(t.Context(), ana, basic())
+	ok(t, err)
+	refused("a new label", "label", errOf(w.tokens.Update(t.Context(), ana, token.ID, providertoken.UpdateRequest{Label: &github})))
+	refused("an edit", "fields/username", errOf(w.tokens.Update(t.Context(), ana, token.ID, providertoken.UpdateRequest{Fields: map[string]string{"username": github}})))
 }

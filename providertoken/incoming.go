@@ -19,7 +19,7 @@ func (now *sight) incoming(res *http.Response, most int64) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return ErrUnreadable
 	}
-	empty := res.Body == nil || res.Body == http.NoBody
+	empty := res.Body == nil || res.Body == http.NoBody || res.Request.Method == http.MethodHead
 	for _, encoding := range res.Header.Values("Content-Encoding") {
 		if !empty && encoding != "" && !strings.EqualFold(encoding, "identity") {
 			return ErrUnreadable
@@ -113,14 +113,16 @@ func (d destination) scrubber(fields, secrets map[string]string) func() *scrubbe
 	})
 }
 
-// values is what the templates of a credential are filled with.
+// values is what the templates of a credential are filled with. A row can be
+// edited by hand: what stands open in it is no secret.
 func (d destination) values(fields, secrets map[string]string) map[string]string {
-	values := make(map[string]string, len(fields)+len(secrets))
-	for name, v := range fields {
-		values[name] = v
-	}
-	for name, v := range secrets {
-		values[name] = v
+	values := make(map[string]string, len(d.method.Fields))
+	for _, f := range d.method.Fields {
+		if f.isPublic() {
+			values[f.Name] = fields[f.Name]
+		} else {
+			values[f.Name] = secrets[f.Name]
+		}
 	}
 	return values
 }

@@ -583,3 +583,37 @@ func TestClientErrorsSayNoMore(t *testing.T) {
 	_, err = c.Do(req)
 	is(t, "a call its caller gave up", err, context.Canceled)
 }
+
+// A hook that panics leaves no answer of the platform open.
+func TestAPanicOfAHookClosesTheAnswer(t *testing.T) {
+	t.Parallel()
+	gone := make(chan struct{})
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		says(200, "application/json", `{"id": "ana"}`)(w, r)
+		if r.URL.Path != "/me" {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			close(gone)
+		}
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	w := newWorld(t, func(o *providertoken.Options) {
+		o.Providers, o.Instances = append(o.Providers, acme("X-Key")), append(o.Instances, instance(server))
+		o.OnCall = func(context.Context, providertoken.Call) { panic("a hook") }
+	})
+	token, err := w.tokens.Create(t.Context(), ana, acmeRequest)
+	ok(t, err)
+	c, err := w.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+	ok(t, err)
+	func() {
+		defer func() { _ = recover() }()
+		_ = get(t, c, "GET", token.Base+"/things")
+		t.Error("the hook's panic is lost")
+	}()
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Error("the platform is still answering")
+	}
+}

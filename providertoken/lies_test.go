@@ -1,10 +1,12 @@
 package providertoken_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -168,5 +170,64 @@ func TestADefinitionThatCannotVerify(t *testing.T) {
 	ok(t, err)
 	if token.Status != providertoken.StatusUnverified || got.Verdict != providertoken.VerdictUnreachable || got.Account != nil {
 		t.Errorf("the connection is %s and Verify says %+v", token.Status, got)
+	}
+}
+
+// GitHub's secondary limits are answered with 403 too, by a message alone, and
+// say nothing against a token.
+func TestGitHubsSecondaryLimit(t *testing.T) {
+	t.Parallel()
+	const message = `{"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}`
+	header, body := http.Header{}, message
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-RateLimit-Remaining", "14")
+		maps.Copy(w.Header(), header)
+		says(403, "application/json", body)(w, r)
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	for _, d := range catalog.All() {
+		if d.ID != "github" && d.ID != "github-enterprise" {
+			continue
+		}
+		verdict := func() providertoken.Verdict {
+			v, err := providertoken.Try(t.Context(), d, providertoken.Instance{
+				ID: "x", Provider: d.ID, Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+			}, request(d.ID, anaSecret))
+			ok(t, err)
+			return v.Verdict
+		}
+		header, body = http.Header{}, message
+		said := verdict()
+		header, body = http.Header{"Retry-After": {"60"}}, `{"message": "Later."}`
+		after := verdict()
+		header, body = http.Header{}, `{"message": "Resource not accessible by personal access token"}`
+		if right := verdict(); said != providertoken.VerdictRateLimited || after != said || right != providertoken.VerdictInsufficientScope {
+			t.Errorf("%s: by its message %s, by Retry-After %s, for want of a right %s", d.ID, said, after, right)
+		}
+	}
+}
+
+// What Slack says of itself is not held against a token.
+func TestSlacksOwnTroubles(t *testing.T) {
+	t.Parallel()
+	body := ""
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		says(200, "application/json", body)(w, r)
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	slack := catalog.All()[slices.IndexFunc(catalog.All(), func(d providertoken.Definition) bool { return d.ID == "slack" })]
+	for trouble, want := range map[string]providertoken.Verdict{
+		"service_unavailable": providertoken.VerdictUnreachable, "request_timeout": providertoken.VerdictUnreachable,
+		"team_added_to_org": providertoken.VerdictUnreachable, "invalid_auth": providertoken.VerdictInvalid,
+	} {
+		body = `{"ok": false, "error": "` + trouble + `"}`
+		v, err := providertoken.Try(t.Context(), slack, providertoken.Instance{
+			ID: "x", Provider: "slack", Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+		}, request("slack", anaSecret))
+		if err != nil || v.Verdict != want {
+			t.Errorf("%s: %s, %v, want %s", trouble, v.Verdict, err, want)
+		}
 	}
 }

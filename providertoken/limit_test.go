@@ -60,20 +60,34 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // arrivals notes when requests arrive.
 type arrivals struct {
-	mu    sync.Mutex
-	times []time.Time
+	mu       sync.Mutex
+	times    []time.Time
+	rejected bool // the credential, by every path
+}
+
+func (a *arrivals) reject() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rejected = true
 }
 
 func (a *arrivals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	a.times = append(a.times, time.Now())
+	rejected := a.rejected
 	a.mu.Unlock()
-	if r.URL.Path == "/refused" {
+	if rejected || r.URL.Path == "/refused" {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"id": 7}`)
+}
+
+func (a *arrivals) count() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.times)
 }
 
 // most returns how many arrived within a minute at most.
@@ -120,6 +134,7 @@ func newLimitedProcesses(t *testing.T, processes int) []*limited {
 	ok(t, err)
 	d := acme("X-Key")
 	d.Limits.PerMinute = 30
+	d.Methods[0].Fields = append(d.Methods[0].Fields, providertoken.Field{Name: "note", Label: "Note", Public: true, Optional: true})
 	process := func() *providertoken.Service {
 		tokens, err := providertoken.NewService(st, sealer, &providertoken.Options{
 			Providers: []providertoken.Definition{d}, Instances: []providertoken.Instance{{ID: "acme-x", Provider: "acme", Base: "https://acme.example"}},
@@ -296,8 +311,8 @@ func TestClientsWaitUnderOneLimit(t *testing.T) {
 	})
 }
 
-// A probe that a 401 starts counts too: where there is no place, the next 401
-// starts it.
+// A probe that a 401 starts counts too: where there is no place, the next call
+// gives its own.
 func TestAProbeTakesAPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -315,5 +330,168 @@ func TestAProbeTakesAPlace(t *testing.T) {
 		if most := l.most(); most > 30 {
 			t.Errorf("%d within a minute", most)
 		}
+	})
+}
+
+// Where callers queue for places there is never a free one; that the platform
+// rejects the credential shows all the same.
+func TestAProbeComesThroughAQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		l.reject()
+		var group sync.WaitGroup
+		clients := make([]*http.Client, 60)
+		for i := range clients {
+			var err error
+			clients[i], err = l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+			ok(t, err)
+		}
+		for _, c := range clients {
+			group.Go(func() { _ = get(t, c, "GET", "https://acme.example/refused") })
+		}
+		group.Wait()
+		token, err := l.tokens.Token(t.Context(), ana, l.id)
+		if err != nil || token.Status != providertoken.StatusNeedsAttention || len(l.times) > 40 {
+			t.Errorf("after %d calls it is %s, %v", len(l.times), token.Status, err)
+		}
+		if most := l.most(); most > 30 {
+			t.Errorf("%d within a minute", most)
+		}
+	})
+}
+
+// Who gives his place to a probe has another one to wait for.
+func TestAProbeTakesTheNextPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 5 {
+			l.call(t, "", "/things")
+		}
+		l.call(t, "", "/refused")
+		<-time.After(3 * time.Second)
+		status, wait := l.call(t, "", "/things")
+		if status != http.StatusTooManyRequests || wait != 2*time.Second || len(l.times) != 7 {
+			t.Fatalf("a call in the place of a probe = %d with Retry-After %v, and %d arrived, want 429 with 2 s and the probe", status, wait, len(l.times))
+		}
+		<-time.After(wait)
+		if status, _ := l.call(t, "", "/things"); status != http.StatusOK || len(l.times) != 8 {
+			t.Errorf("after Retry-After = %d, and %d arrived, want 200 and 8", status, len(l.times))
+		}
+	})
+}
+
+// A test by the owner counts as well, and so does an edit that keeps the secret: it
+// waits for a place, and does not go where there is none in time.
+func TestAVerificationTakesAPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 6 {
+			l.call(t, "", "/things")
+		}
+		start := time.Now()
+		v, err := l.tokens.Verify(t.Context(), ana, l.id)
+		if err != nil || v.Verdict != providertoken.VerdictOK || time.Since(start) != 2500*time.Millisecond {
+			t.Errorf("Verify = %s, %v after %v, want ok after 2.5 s", v.Verdict, err, time.Since(start))
+		}
+		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+		ok(t, err)
+		var group sync.WaitGroup
+		for range 30 {
+			group.Go(func() { _ = get(t, c, "GET", "https://acme.example/things") })
+		}
+		synctest.Wait()
+		arrived := l.count()
+		v, err = l.tokens.Verify(t.Context(), ana, l.id)
+		if err != nil || v.Verdict != providertoken.VerdictRateLimited || l.count() != arrived {
+			t.Errorf("behind a queue Verify = %s, %v, want rate_limited and nothing sent", v.Verdict, err)
+		}
+		_, err = l.tokens.Update(t.Context(), ana, l.id, providertoken.UpdateRequest{Fields: map[string]string{"note": "mine"}})
+		var refused *providertoken.VerificationError
+		if !errors.As(err, &refused) || refused.Verdict != providertoken.VerdictRateLimited || l.count() != arrived {
+			t.Errorf("behind a queue Update with the same secret = %v, want rate_limited and nothing sent", err)
+		}
+		group.Wait()
+		if most := l.most(); most > 30 {
+			t.Errorf("%d within a minute", most)
+		}
+		ok(t, errOf(l.tokens.Update(t.Context(), ana, l.id, secrets("key", newSecret)))) // which the platform counts anew
+	})
+}
+
+// Who leaves the queue takes no place with him.
+func TestWhoLeavesAQueueTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 6 {
+			l.call(t, "", "/things")
+		}
+		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+		ok(t, err)
+		ctx, leave := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for range 100 {
+			group.Go(func() {
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://acme.example/things", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if res, err := c.Do(req); err == nil {
+					_ = res.Body.Close()
+					t.Error("a call went out although its caller had left")
+				}
+			})
+		}
+		synctest.Wait()
+		<-time.After(time.Second)
+		leave()
+		group.Wait()
+		if status, wait := l.call(t, "", "/things"); status != http.StatusTooManyRequests || wait != 2*time.Second {
+			t.Errorf("a call = %d with Retry-After %v, want 429 with 2 s", status, wait)
+		}
+		start := time.Now()
+		ok(t, get(t, c, "GET", "https://acme.example/things"))
+		if waited := time.Since(start); waited != 1500*time.Millisecond {
+			t.Errorf("the next one waits %v, want 1.5 s", waited)
+		}
+		if most := l.most(); most > 30 {
+			t.Errorf("%d within a minute", most)
+		}
+	})
+}
+
+// A place that comes free is of who has waited, and who comes later hears when all
+// of them have theirs.
+func TestWhoComesLaterWaitsLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimited(t)
+		for range 6 {
+			l.call(t, "", "/things")
+		}
+		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+		ok(t, err)
+		var group sync.WaitGroup
+		for range 10 {
+			group.Go(func() {
+				if err := get(t, c, "GET", "https://acme.example/things"); err != nil {
+					t.Errorf("a call that waits = %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		status, wait := l.call(t, "", "/things")
+		if status != http.StatusTooManyRequests || wait != 28*time.Second {
+			t.Errorf("a call behind ten = %d with Retry-After %v, want 429 with 28 s: a place comes free every 2.5 s", status, wait)
+		}
+		<-time.After(wait)
+		if status, _ := l.call(t, "", "/things"); status != http.StatusOK {
+			t.Errorf("after Retry-After = %d, want 200", status)
+		}
+		group.Wait()
 	})
 }

@@ -373,13 +373,7 @@ func (o *offer) digest(m method, fields map[string]string) []byte {
 
 // headers returns the credential as headers, by canonical name.
 func (d destination) headers(fields, secrets map[string]string) map[string]lanyard.Secret {
-	values := map[string]string{}
-	for name, v := range fields {
-		values[name] = v
-	}
-	for name, v := range secrets {
-		values[name] = v
-	}
+	values := d.values(fields, secrets)
 	out := make(map[string]lanyard.Secret, len(d.method.headers))
 	for name, t := range d.method.headers {
 		out[name] = lanyard.NewSecret(t.expand(values))

@@ -125,6 +125,8 @@ func saysWhoCalls(parameter string, own []string) bool {
 	if plain, err := url.QueryUnescape(name); err == nil {
 		name = plain
 	}
-	name = strings.ToLower(name)
+	// Ruby and PHP read a list in brackets, and pass over what has no width.
+	name, _, _ = strings.Cut(strings.ToLower(name), "[")
+	name = strings.TrimFunc(name, func(r rune) bool { return r <= ' ' })
 	return credentialParameters[name] || slices.Contains(own, name)
 }

@@ -1,8 +1,10 @@
 package providertoken_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,5 +101,83 @@ func TestRevokeURL(t *testing.T) {
 	ok(t, err)
 	if want := "https://dev.azure.com/acme/_usersSettings/tokens"; token.RevokeURL != want {
 		t.Errorf("RevokeURL = %q, want %q", token.RevokeURL, want)
+	}
+}
+
+// What the platform has ended is deleted, also where somebody changes the
+// connection in between: nothing is kept that does not work any more. Only a new
+// secret is.
+func TestWhatIsRevokedIsDeleted(t *testing.T) {
+	t.Parallel()
+	label := "renamed meanwhile"
+	for name, c := range map[string]struct {
+		lie     providertest.Lie
+		between providertoken.UpdateRequest
+		want    error
+	}{
+		"another label":         {between: providertoken.UpdateRequest{Label: &label}},
+		"another secret":        {between: secrets("token", newSecret), want: lanyard.ErrConflict},
+		"not ended, and edited": {lie: providertest.NoRight, between: providertoken.UpdateRequest{Label: &label}, want: lanyard.ErrConflict},
+	} {
+		w := newWorld(t, nil)
+		token, err := w.tokens.Create(t.Context(), ana, request("gitlab", anaSecret))
+		ok(t, err)
+		fake := w.fakes["gitlab"]
+		over := newWorldOver(t, w, meanwhile{w.store, sync.OnceFunc(func() {
+			fake.Tell(providertest.Truth)
+			ok(t, errOf(w.tokens.Update(t.Context(), ana, token.ID, c.between)))
+		})})
+		fake.Tell(c.lie)
+		is(t, name+": Delete", over.tokens.Delete(t.Context(), ana, token.ID, token.Version), c.want)
+		_, err = w.tokens.Token(t.Context(), ana, token.ID)
+		if c.want != nil {
+			ok(t, err)
+			continue
+		}
+		is(t, name+": Token after Delete", err, lanyard.ErrNotFound)
+		if last := over.events[len(over.events)-1]; last.Detail[providertoken.DetailRevoked] != "yes" || last.Detail[providertoken.DetailLabel] != label {
+			t.Errorf("%s: the event says %v", name, last.Detail)
+		}
+	}
+}
+
+// meanwhile is a store in front of whose deletion something happens.
+type meanwhile struct {
+	providertoken.Store
+	happens func()
+}
+
+func (m meanwhile) DeleteProviderToken(ctx context.Context, owner lanyard.Owner, id string, version int64, e lanyard.Event) error {
+	m.happens()
+	return m.Store.DeleteProviderToken(ctx, owner, id, version, e)
+}
+
+// Who does not wait for the platform's answer has his connection deleted all the
+// same: its credential may have been ended by then.
+func TestARevocationIsFinished(t *testing.T) {
+	t.Parallel()
+	ctx, leave := context.WithCancel(t.Context())
+	fake := providertest.GitLab(accounts.Account)
+	server, err := providertest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			leave()
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	ok(t, err)
+	t.Cleanup(func() { _ = server.Close(context.Background()) })
+	w := newWorld(t, func(o *providertoken.Options) {
+		o.Instances = append(o.Instances, providertoken.Instance{
+			ID: "gitlab-y", Provider: "gitlab", Base: server.URL(), RootCAs: server.RootCAs(), Networks: server.Networks(),
+		})
+	})
+	r := request("gitlab", anaSecret)
+	r.ProviderID = "gitlab-y"
+	token, err := w.tokens.Create(t.Context(), ana, r)
+	ok(t, err)
+	ok(t, w.tokens.Delete(ctx, ana, token.ID, token.Version))
+	is(t, "Token after Delete", errOf(w.tokens.Token(t.Context(), ana, token.ID)), lanyard.ErrNotFound)
+	if last := w.events[len(w.events)-1]; last.Detail[providertoken.DetailRevoked] != "yes" {
+		t.Errorf("the event says %v", last.Detail)
 	}
 }

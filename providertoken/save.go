@@ -45,6 +45,7 @@ func (s *Service) create(ctx context.Context, owner lanyard.Owner, r CreateReque
 	fields, err2 := m.cleanFields(r.Fields, false)
 	secrets, err3 := m.cleanSecrets(r.Secrets, false)
 	errs := append(s.refuseOthers(o, m, secrets), err1, err2, err3, cleanExpiry(r.ExpiresAt, now))
+	errs = append(errs, s.refuseOpen(m, label, fields)...)
 	if err := errors.Join(errs...); err != nil {
 		return store.ProviderToken{}, err
 	}
@@ -159,7 +160,8 @@ func written(row store.ProviderToken) time.Time {
 // Update changes a connection; a change of fields or secrets is verified
 // first. A change of a field that decides the address asks for all secrets
 // again: an *lanyard.InputError with CodeSecretRequired for each that is
-// missing. A kept secret that does not open is asked for with CodeSecretLost. An
+// missing. A change that keeps a secret takes a place under the platform's rate
+// limit, as Verify does. A kept secret that does not open is asked for with CodeSecretLost. An
 // edit that changes nothing writes nothing; a secret that is typed again is a
 // change. Other errors are those of Create, lanyard.ErrNotFound,
 // lanyard.ErrConflict for another version and ErrNotOffered.
@@ -190,11 +192,13 @@ func (s *Service) update(ctx context.Context, owner lanyard.Owner, id string, r 
 	fields, err1 := m.cleanFields(r.Fields, true)
 	secrets, err2 := m.cleanSecrets(r.Secrets, true)
 	errs := append(s.refuseOthers(before.offer, m, secrets), err1, err2)
+	newLabel := ""
 	if r.Label != nil {
-		label, err := cleanLabel(*r.Label)
-		row.Label = label
+		newLabel, err = cleanLabel(*r.Label)
+		row.Label = newLabel
 		errs = append(errs, err)
 	}
+	errs = append(errs, s.refuseOpen(m, newLabel, fields)...)
 	if r.ExpiresAt != nil {
 		errs = append(errs, cleanExpiry(*r.ExpiresAt, s.now()))
 	}
@@ -247,19 +251,14 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		row.Secrets = maps.Clone(row.Secrets)
 		maps.DeleteFunc(row.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return !typed })
 	} else {
-		// Only what is kept has to open, so that a secret which does not can be
-		// typed again.
-		old := *row
-		old.Secrets = maps.Clone(row.Secrets)
-		maps.DeleteFunc(old.Secrets, func(name string, _ store.SealedSecret) bool { _, typed := secrets[name]; return typed })
-		kept, err = s.open(ctx, old, before)
-		if lost := (*lostSecretError)(nil); errors.As(err, &lost) {
-			return fmt.Errorf("%w: %w", refuse("secrets/"+lost.field, CodeSecretLost, "the stored secret is needed again"), lost)
-		}
-		if err != nil {
+		if kept, err = s.keep(ctx, *row, before, secrets); err != nil {
 			return err
 		}
-		after = before.with(fields)
+		// A base was found for what is kept, and binds it. Without that the row's
+		// word alone says so, and anybody may have written it.
+		if len(kept) > 0 {
+			after = before.with(fields)
+		}
 	}
 	f, err := s.prove(ctx, row, after, merged(kept, secrets), r.AllowUnverified)
 	if err != nil {
@@ -281,6 +280,23 @@ func (s *Service) renew(ctx context.Context, row *store.ProviderToken, before de
 		}
 	}
 	return s.seal(ctx, row, f.at, secrets)
+}
+
+// keep returns the secrets of a row that are not typed again, and takes a place
+// for the probe of them. Only those have to open, so that one which does not can
+// be typed again.
+func (s *Service) keep(ctx context.Context, row store.ProviderToken, d destination, typed map[string]string) (map[string]string, error) {
+	kept, err := s.open(ctx, row, d, typed)
+	if lost := (*lostSecretError)(nil); errors.As(err, &lost) {
+		return nil, fmt.Errorf("%w: %w", refuse("secrets/"+lost.field, CodeSecretLost, "the stored secret is needed again"), lost)
+	}
+	if err == nil && len(kept) > 0 {
+		_, err = s.place(ctx, row.ID, d)
+	}
+	if errors.Is(err, ErrRateLimited) {
+		return nil, &VerificationError{Verdict: VerdictRateLimited}
+	}
+	return kept, err
 }
 
 // reseal seals secrets that the row has for another base of its address. When
@@ -311,50 +327,54 @@ func allTyped(row store.ProviderToken, m method, secrets map[string]string) erro
 	return errors.Join(errs...)
 }
 
-// Delete removes a connection and its secrets. Where the platform lets a
-// credential end itself it is ended there first, which takes no longer than
-// VerifyTimeout; the event says whether that was done, and a platform that does
-// not do it stops nothing. Elsewhere its owner does it at Token.RevokeURL. A
-// version other than 0 must be the connection's, else lanyard.ErrConflict.
-// Deleting twice is lanyard.ErrNotFound.
-func (s *Service) Delete(ctx context.Context, owner lanyard.Owner, id string, version int64) (err error) {
-	ctx, end := s.spans.Start(ctx, "providertoken.Delete", tokenAttr(id)...)
-	defer end(&err)
-	row, err := s.store.ProviderToken(ctx, owner, id)
-	if err == nil && version != 0 && version != row.Version {
-		err = lanyard.ErrConflict
-	}
-	if err == nil {
-		e := s.revoke(ctx, row, s.event(ctx, s.now(), ActionDeleted, row))
-		if err = s.store.DeleteProviderToken(ctx, owner, id, version, e); err == nil {
-			s.drop(id)
-			s.onEvent(ctx, e)
-			return nil
-		}
-	}
-	return fmt.Errorf("providertoken: delete %s: %w", shown(id), err)
-}
-
 // Verify asks the platform again and keeps what it says for or against the
-// credential; an answer that decides nothing changes nothing. Errors:
-// lanyard.ErrNotFound, ErrNotOffered, ErrSecretLost, lanyard.ErrDeactivated,
-// lanyard.ErrConflict when the connection was changed meanwhile.
+// credential; an answer that decides nothing changes nothing. Where agents have
+// used up the platform's rate limit for longer than VerifyTimeout it is not asked,
+// and the verdict is rate_limited. Errors: lanyard.ErrNotFound, ErrNotOffered,
+// ErrSecretLost, lanyard.ErrDeactivated, lanyard.ErrConflict when the connection
+// was changed meanwhile.
 func (s *Service) Verify(ctx context.Context, owner lanyard.Owner, id string) (_ Verification, err error) {
 	ctx, end := s.spans.Start(ctx, "providertoken.Verify", tokenAttr(id)...)
 	defer end(&err)
-	row, err := s.store.ProviderToken(ctx, owner, id)
-	var f finding
-	if err == nil {
-		f, err = s.examine(ctx, row)
-	}
-	var v Verification
-	if err == nil {
-		v, err = s.note(ctx, row, f)
-	}
+	v, err := s.verifyAgain(ctx, owner, id)
 	if err != nil {
 		return Verification{}, fmt.Errorf("providertoken: verify %s: %w", shown(id), err)
 	}
 	return v, nil
+}
+
+func (s *Service) verifyAgain(ctx context.Context, owner lanyard.Owner, id string) (Verification, error) {
+	row, err := s.store.ProviderToken(ctx, owner, id)
+	if err != nil {
+		return Verification{}, err
+	}
+	d, err := s.destination(row)
+	if err != nil {
+		return Verification{}, err
+	}
+	waited, err := s.place(ctx, id, d)
+	if errors.Is(err, ErrRateLimited) {
+		return Verification{Verdict: VerdictRateLimited, CheckedAt: s.now()}, nil
+	}
+	if err == nil && waited { // perhaps for long
+		row, err = s.store.ProviderToken(ctx, owner, id)
+	}
+	if err != nil {
+		return Verification{}, err
+	}
+	f, err := s.examine(ctx, row)
+	if err != nil {
+		return Verification{}, err
+	}
+	return s.note(ctx, row, f)
+}
+
+// place takes a place under the platform's limits and waits for it as long as a
+// verification may take. It reports whether it had to.
+func (s *Service) place(ctx context.Context, id string, d destination) (waited bool, err error) {
+	ctx, cancel := s.limited(ctx)
+	defer cancel()
+	return s.line(id, d.offer.def.Limits).wait(ctx, true)
 }
 
 // examine asks the platform about a stored credential.
@@ -366,7 +386,7 @@ func (s *Service) examine(ctx context.Context, row store.ProviderToken) (finding
 	if err := s.active(ctx, row.Owner); err != nil {
 		return finding{}, err
 	}
-	secrets, err := s.open(ctx, row, d)
+	secrets, err := s.open(ctx, row, d, nil)
 	if err != nil {
 		return finding{}, err
 	}

@@ -116,13 +116,14 @@ func percent(text, plain, digits string) string {
 }
 
 // htmlEscapers write a text as the usual libraries do: Go's html and
-// html/template, Python, PHP, Java and Ruby, Handlebars, Mustache, OWASP.
+// html/template, Python, .NET, PHP, Java and Ruby, Handlebars, Mustache, OWASP.
 var htmlEscapers = func() (all []*strings.Replacer) {
 	for _, pairs := range [][]string{
 		{`"`, "&#34;", "'", "&#39;"},
 		{`"`, "&#34;", "'", "&#39;", "+", "&#43;"},
 		{`"`, "&quot;"},
 		{`"`, "&quot;", "'", "&#x27;"},
+		{`"`, "&quot;", "'", "&#x27;", "+", "&#x2B;", "`", "&#x60;"},
 		{`"`, "&quot;", "'", "&#039;"},
 		{`"`, "&quot;", "'", "&#39;"},
 		{`"`, "&quot;", "'", "&#x27;", "`", "&#x60;", "=", "&#x3D;"},
@@ -144,30 +145,31 @@ func inHTML(text string) []string {
 
 // inJSON writes a text as JSON does: with nothing escaped that need not be
 // (RFC 8259 section 7), without what HTML reads, as Go, and as Gson also without
-// = and '; each also in ASCII alone, as Python, and with \/, as PHP.
+// = and '; each also in ASCII alone, as Python, and with \/, as PHP. The last is
+// .NET's.
 func inJSON(text string) []string {
 	var all []string
 	for _, more := range []string{"", "<>&", "<>&='"} {
 		for _, ascii := range []bool{false, true} {
-			plain := jsonText(text, more, ascii)
+			plain := jsonText(text, more, `\u%04x`, ascii)
 			all = append(all, plain, strings.ReplaceAll(plain, "/", `\/`))
 		}
 	}
-	return all
+	return append(all, jsonText(text, "<>&'`+\"", `\u%04X`, true))
 }
 
 // jsonText writes a text that has no control characters.
-func jsonText(text, more string, ascii bool) string {
+func jsonText(text, more, escape string, ascii bool) string {
 	var b strings.Builder
 	for _, c := range text {
 		switch {
+		case strings.ContainsRune(more, c), ascii && c > 0x7e:
+			for _, unit := range utf16.Encode([]rune{c}) {
+				fmt.Fprintf(&b, escape, unit)
+			}
 		case c == '"' || c == '\\':
 			b.WriteByte('\\')
 			b.WriteRune(c)
-		case strings.ContainsRune(more, c), ascii && c > 0x7e:
-			for _, unit := range utf16.Encode([]rune{c}) {
-				fmt.Fprintf(&b, `\u%04x`, unit)
-			}
 		default:
 			b.WriteRune(c)
 		}
@@ -242,6 +244,14 @@ func (s *scrubber) text(value string) string {
 	if cut := begun(s, value, shortestSpelling); cut < len(value) {
 		spans = with(spans, span{cut, len(value)})
 	}
+	return masked(value, spans)
+}
+
+// whole returns value with what was found masked, and nothing else: the
+// beginning of a credential may be the id of whose it is.
+func (s *scrubber) whole(value string) string { return masked(value, find(s, value, nil)) }
+
+func masked(value string, spans []span) string {
 	if spans == nil {
 		return value
 	}

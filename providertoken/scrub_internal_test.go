@@ -103,6 +103,8 @@ func TestScrubberKnowsTheUsualLibraries(t *testing.T) {
 		"Gson":                      `p\"q\u0027r/s\u003dt+u!v\u0026é`,
 		"Python json":               `p\"q'r/s=t+u!v&\u00e9`,
 		"PHP json_encode":           `p\"q'r\/s=t+u!v&\u00e9`,
+		".NET System.Text.Json":     `p\u0022q\u0027r/s=t\u002Bu!v\u0026\u00E9`,
+		".NET HtmlEncoder":          `p&quot;q&#x27;r/s=t&#x2B;u!v&amp;é`,
 		"encodeURIComponent, lower": `p%22q'r%2fs%3dt%2bu!v%26%c3%a9`,
 	} {
 		if got := s.text("<" + text + ">"); got != "<"+strings.Repeat("*", len(text))+">" {

@@ -38,10 +38,22 @@ func (s *Service) seal(ctx context.Context, row *store.ProviderToken, d destinat
 	return nil
 }
 
-// open returns the row's secrets in plaintext.
-func (s *Service) open(ctx context.Context, row store.ProviderToken, d destination) (map[string]string, error) {
+// open returns the row's secrets in plaintext, but for those that are typed
+// again. One that the method needs and the row does not have is lost.
+func (s *Service) open(ctx context.Context, row store.ProviderToken, d destination, typed map[string]string) (map[string]string, error) {
+	for _, f := range d.method.Fields {
+		_, stored := row.Secrets[f.Name]
+		if _, again := typed[f.Name]; !f.isPublic() && !f.Optional && !stored && !again {
+			err := fmt.Errorf("nothing is stored: %w", crypto.ErrIntegrity)
+			s.alarm(ctx, row, f.Name, err)
+			return nil, &lostSecretError{f.Name, err}
+		}
+	}
 	out := make(map[string]string, len(row.Secrets))
 	for name, secret := range row.Secrets {
+		if _, again := typed[name]; again {
+			continue
+		}
 		plain, err := s.sealer.Open(ctx, binding(row, d, name, secret.Version), secret.Envelope)
 		if err != nil {
 			if errors.Is(err, crypto.ErrIntegrity) || errors.Is(err, crypto.ErrUnknownKey) {

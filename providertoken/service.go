@@ -43,6 +43,7 @@ type Service struct {
 	probes singleflight.Group
 	mu     sync.Mutex
 	lines  map[string]*line // by connection id; see line
+	busy   int              // how many there may be before they are looked through again
 }
 
 // NewService returns a Service. It refuses a bad definition or instance with

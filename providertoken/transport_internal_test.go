@@ -309,7 +309,7 @@ func TestDigestsOfOldRows(t *testing.T) {
 // What a lease knows cannot be printed.
 func TestASightDoesNotPrint(t *testing.T) {
 	t.Parallel()
-	d := destination{method: method{Method: Method{ID: "key"}, headers: map[string]template{"X-Key": {{field: "key"}}}}}
+	d := destination{method: method{Method: Method{ID: "key", Fields: []Field{{Name: "key"}}}, headers: map[string]template{"X-Key": {{field: "key"}}}}}
 	seen := sight{headers: d.headers(nil, map[string]string{"key": "canary-Qm3x"})}
 	if got := seen.headers["X-Key"].Reveal(); got != "canary-Qm3x" {
 		t.Fatalf("headers()[X-Key] = %q", got)

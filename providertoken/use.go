@@ -14,7 +14,7 @@ import (
 type Use struct {
 	AgentID  string // at most 100 characters
 	Purpose  string // at most 200 characters
-	ReadOnly bool   // only GET, HEAD and OPTIONS go out
+	ReadOnly bool   // only GET, HEAD and OPTIONS go out; a platform that changes things by GET, as Slack does, still does
 }
 
 // Policy is what a host asks of the uses of connections. The zero value asks

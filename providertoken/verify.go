@@ -51,11 +51,10 @@ func (s *Service) verify(ctx context.Context, d destination, secrets map[string]
 	}()
 	limited, cancel := s.limited(ctx)
 	defer cancel()
-	headers := d.headers(d.fields, secrets)
-	f = s.probe(limited, d, headers)
+	f = s.probe(limited, d, secrets)
 	// A wrong password counts at each base.
 	if anywhere && !d.method.Lockout && f.verdict.elsewhere() {
-		f = s.probeOthers(limited, f, headers)
+		f = s.probeOthers(limited, f, secrets)
 	}
 	if ctx.Err() != nil {
 		return finding{}, unavailable(ctx.Err())
@@ -85,10 +84,10 @@ func (v Verdict) weight() int {
 }
 
 // probeOthers asks at the other bases than f's, and returns what weighs most.
-func (s *Service) probeOthers(ctx context.Context, f finding, headers map[string]lanyard.Secret) finding {
+func (s *Service) probeOthers(ctx context.Context, f finding, secrets map[string]string) finding {
 	d := f.at
 	consider := func(other destination) (done bool) {
-		g := s.probe(ctx, other, headers)
+		g := s.probe(ctx, other, secrets)
 		if g.verdict.weight() < 0 {
 			f = g
 			return true
@@ -145,10 +144,11 @@ func validFound(s string) bool {
 }
 
 // probe asks at one base.
-func (s *Service) probe(ctx context.Context, d destination, headers map[string]lanyard.Secret) finding {
+func (s *Service) probe(ctx context.Context, d destination, secrets map[string]string) finding {
 	if d.offer.def.Unverifiable {
 		return finding{verdict: VerdictUnreachable, reason: reasonUnverifiable, at: d}
 	}
+	headers := d.headers(d.fields, secrets)
 	for _, p := range d.offer.def.Verify {
 		a, err := s.ask(ctx, d.offer, p.Method, d.base.String()+p.Path, p.Headers, headers)
 		if err != nil {
@@ -158,6 +158,9 @@ func (s *Service) probe(ctx context.Context, d destination, headers map[string]l
 		f := p.judge(a)
 		if f.verdict == verdictNext {
 			continue
+		}
+		if f.verdict == VerdictOK {
+			f = p.named(f, a, d.scrubber(d.fields, secrets)().whole)
 		}
 		if f.verdict == VerdictOK {
 			f.expiresAt = s.expiresAt(ctx, d, p, a, headers)
@@ -229,14 +232,23 @@ func (p Probe) judge(a answered) finding {
 		f.verdict = VerdictUnreachable
 	case p.Accept.holds(a) && text(a.json, p.Identity.ID) != "":
 		f.verdict = VerdictOK
-		f.account = Account{
-			ID: text(a.json, p.Identity.ID), Name: text(a.json, p.Identity.Name), Email: text(a.json, p.Identity.Email),
-		}
 	case a.broken:
 		f.verdict = VerdictUnreachable
 	default:
 		f.verdict = VerdictInvalid
 	}
+	return f
+}
+
+// named completes a verdict of ok with the account, which is stored in the open
+// and so must not repeat the credential. An id that does names nobody.
+func (p Probe) named(f finding, a answered, mask func(string) string) finding {
+	plain := func(path string) string { return input.Clean(said(a.json, path), maxAnswer) }
+	if id := plain(p.Identity.ID); mask(id) != id {
+		return finding{verdict: VerdictInvalid}
+	}
+	shown := func(path string) string { return input.Clean(mask(plain(path)), maxShown) }
+	f.account = Account{ID: shown(p.Identity.ID), Name: shown(p.Identity.Name), Email: shown(p.Identity.Email)}
 	return f
 }
 
@@ -293,9 +305,14 @@ func (c JSONCondition) holds(body []byte) bool {
 	return true
 }
 
+// maxShown is how much of what somebody else wrote is shown, in characters.
+const maxShown = 200
+
 // text returns the string or number at a path as it can be shown: somebody else
 // wrote it.
-func text(body []byte, path string) string {
+func text(body []byte, path string) string { return input.Clean(said(body, path), maxShown) }
+
+func said(body []byte, path string) string {
 	if body == nil || path == "" {
 		return ""
 	}
@@ -303,7 +320,7 @@ func text(body []byte, path string) string {
 	if v.Type != gjson.String && v.Type != gjson.Number {
 		return ""
 	}
-	return input.Clean(v.String(), 200)
+	return v.String()
 }
 
 func (e Expiry) read(a answered) time.Time {
@@ -322,6 +339,7 @@ func (e Expiry) read(a answered) time.Time {
 // send sends a request that carries a credential by the offer's transport, and
 // counts it. The answer knows nothing of the request.
 func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
+	askZipped(req)
 	start := time.Now()
 	res, err := o.transport.RoundTrip(req.WithContext(newUntraced(req.Context())))
 	s.telemetry.call(req.Context(), o.id, res, time.Since(start))
@@ -332,6 +350,7 @@ func (s *Service) send(o *offer, req *http.Request) (*http.Response, error) {
 		return nil, ErrUnreachable
 	}
 	res.Request = nil
+	unzip(req, res)
 	return res, nil
 }
 

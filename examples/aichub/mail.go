@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/aichub/lanyard"
@@ -98,6 +99,15 @@ func (m *mail) write(ctx context.Context, closing <-chan struct{}) {
 func (m *mail) send(ctx context.Context, e lanyard.Event) {
 	ctx, cancel := context.WithTimeout(ctx, mailTimeout)
 	defer cancel()
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		// This goroutine is ours: a panic of the post would end the process. What it
+		// panicked with may hold anything; the stack holds names only.
+		m.logger.ErrorContext(ctx, "mail panicked",
+			slog.String("action", e.Action), slog.String("object", e.Object), slog.String("stack", string(debug.Stack())))
+	}()
 	l := letter{Owner: e.Owner, Event: e}
 	l.Subject, l.Text = worded(e)
 	p, err := m.profiles.Profile(ctx, e.Owner)

@@ -150,3 +150,32 @@ func TestWorded(t *testing.T) {
 		}
 	}
 }
+
+// A post that panics loses one letter and nothing else.
+func TestAPostThatPanics(t *testing.T) {
+	t.Parallel()
+	box, log := new(letterbox), newOutput()
+	panics := postFunc(func(ctx context.Context, l letter) error {
+		if l.Owner.Subject == "ana" {
+			panic("to ana@acme.example")
+		}
+		return box.deliver(ctx, l)
+	})
+	m, stop := startMail(t.Context(), panics, memory.New(), slog.New(slog.NewJSONHandler(log, nil)))
+	for _, name := range []string{"ana", "bob"} {
+		m.hear(t.Context(), lanyard.NewEvent(t.Context(), time.Now(), lanyard.Owner{Subject: name}, apikey.ActionLeaked, "k"))
+	}
+	if err := stop(t.Context()); err != nil {
+		t.Errorf("stop = %v", err)
+	}
+	if letters := box.all(); len(letters) != 1 || letters[0].Owner.Subject != "bob" {
+		t.Errorf("%d letters, want the one to bob", len(letters))
+	}
+	if text := log.String(); !strings.Contains(text, "mail panicked") || strings.Contains(text, "acme.example") {
+		t.Errorf("the log says %s, want that mail panicked and not with what", text)
+	}
+}
+
+type postFunc func(context.Context, letter) error
+
+func (f postFunc) deliver(ctx context.Context, l letter) error { return f(ctx, l) }

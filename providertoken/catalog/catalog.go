@@ -29,6 +29,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -123,6 +124,9 @@ func (e *Error) Error() string {
 
 func parse(name string, raw []byte) (d providertoken.Definition, file *ast.File, err error) {
 	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // what some editors put first
+	if err := inUTF8(name, raw); err != nil {
+		return d, nil, err
+	}
 	file, err = parser.ParseBytes(raw, 0)
 	switch {
 	case err != nil:
@@ -144,6 +148,16 @@ func parse(name string, raw []byte) (d providertoken.Definition, file *ast.File,
 		return d, nil, validationError(name, file, err)
 	}
 	return d, file, nil
+}
+
+// inUTF8 refuses a file in another encoding: its texts could be shown to nobody.
+func inUTF8(name string, raw []byte) error {
+	for number, line := range bytes.Split(raw, []byte("\n")) {
+		if at := bytes.IndexFunc(line, func(r rune) bool { return r == utf8.RuneError }); at >= 0 && !utf8.Valid(line) {
+			return &Error{File: name, Line: number + 1, Column: at + 1, Message: "the file is not in UTF-8"}
+		}
+	}
+	return nil
 }
 
 // takeVerifyNone removes "verify: none" from a definition, and reports whether it
@@ -206,7 +220,7 @@ func flatten(err error) []error {
 }
 
 // locate finds the place of a path such as "/methods/0/label", or of the
-// nearest thing above it that is there.
+// nearest thing above it that is there: the definition itself at last.
 func locate(name string, file *ast.File, at, message string) *Error {
 	e := &Error{File: name, Message: message}
 	for ; at != ""; at = at[:strings.LastIndexByte(at, '/')] {
@@ -220,6 +234,7 @@ func locate(name string, file *ast.File, at, message string) *Error {
 			return e
 		}
 	}
+	e.Line, e.Column = startOf(file.Docs[0]), 1
 	return e
 }
 

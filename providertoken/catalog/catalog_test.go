@@ -110,6 +110,9 @@ func TestLoadNamesFileAndLine(t *testing.T) {
 		"bad pattern":       {replace(t, "label: Key}]", "label: Key, shapes: [{pattern: '('}]}]"), 7},
 		"bad mode":          {replace(t, "mode: fixed", "mode: anywhere"), 3},
 		"chosen domain":     {replace(t, "mode: fixed, base: \"https://api.acme.example", "mode: template, base: \"https://api.{key}"), 3},
+		"no probes":         {strings.Split(good, "verify:")[0], 1},
+		"Latin-1":           {good + "notices: [{severity: info, text: \"caf\xe9\"}]\n", 12},
+		"UTF-16":            {"\xff\xfei\x00d\x00:\x00", 1},
 		"bad rule's status": {good + "    rules: [{when: {status: [99]}, verdict: invalid}]\n", 12},
 	} {
 		t.Run(name, func(t *testing.T) {
