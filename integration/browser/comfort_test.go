@@ -84,6 +84,44 @@ func TestScriptInListsAndForms(t *testing.T) {
 	}
 }
 
+// What is hidden is not there to be seen, at any width: rows that do not pass the
+// filter, and without script what only script can do.
+func TestWhatIsHidden(t *testing.T) {
+	const shown = `[...document.querySelectorAll("[hidden]")].filter(e => e.checkVisibility()).map(e => e.className || e.tagName)`
+	for _, width := range []int64{320, 1280} {
+		for _, script := range []bool{true, false} {
+			b := newTab(t, setting{languages(t)[0], script, width, "light"})
+			b.open("")
+			for i := range 4 {
+				_, err := b.host.keys.Create(b.t.Context(), ana, apikey.CreateRequest{Name: fmt.Sprint("tool ", i)})
+				ok(t, err)
+			}
+			hidden := 0
+			check := func(where string) {
+				t.Helper()
+				if dead := eval[[]string](b, shown); len(dead) > 0 {
+					t.Errorf("%v: %s shows what is hidden: %q", b.setting, where, dead)
+				}
+				hidden += eval[int](b, `document.querySelectorAll("[hidden]").length`)
+			}
+			b.open("docs")
+			check("docs")
+			b.open("api-keys")
+			if script {
+				b.typeInto("#ly-filter", "tool 2")
+			}
+			check("the list of keys")
+			b.open("api-keys/new")
+			b.fill(b.say("key_new.name"), "ci")
+			b.follow("button", b.say("key_new.submit"))
+			check("the reveal")
+			if hidden == 0 {
+				t.Errorf("%v: nothing is hidden", b.setting)
+			}
+		}
+	}
+}
+
 // typeInto sets the value of an input and tells the page, as typing does.
 func (b *tab) typeInto(selector, text string) {
 	b.t.Helper()
