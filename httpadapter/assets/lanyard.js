@@ -33,20 +33,21 @@ for (const suffix of all("[data-ly-suffix]")) {
   });
 }
 
-// A form that asks a platform says so while it waits, and is sent once; who
-// stopped the browser can send it again.
-for (const form of all("form[data-ly-busy]")) {
+// A form is sent once, however often its button is clicked: the answer to a second
+// one would hide the key that the first one made. One that asks a platform says so
+// while it waits. Who stopped the browser can send it again.
+for (const form of all(".ly-root form[method=post]")) {
   const button = form.querySelector("[type=submit]");
   const words = [...button.childNodes];
-  let busy = false;
+  let sent = false;
   const rest = () => {
-    busy = false;
+    sent = false;
     button.replaceChildren(...words);
   };
   form.addEventListener("submit", (event) => {
-    if (busy) event.preventDefault();
-    busy = true;
-    button.textContent = form.dataset.lyBusy;
+    if (sent) event.preventDefault();
+    sent = true;
+    if (form.dataset.lyBusy) button.textContent = form.dataset.lyBusy;
     setTimeout(rest, 15e3);
   });
   addEventListener("pageshow", rest);

@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -118,6 +119,29 @@ func TestWhatIsHidden(t *testing.T) {
 			if hidden == 0 {
 				t.Errorf("%v: nothing is hidden", b.setting)
 			}
+		}
+	}
+}
+
+// Who clicks a button twice, as many do, sees the key that the first click made,
+// and no form is sent again.
+func TestClickedTwice(t *testing.T) {
+	b := newTab(t, setting{languages(t)[0], true, 1280, "light"})
+	b.open("api-keys/new")
+	b.fill(b.say("key_new.name"), "ci")
+	b.load(b.clicks(2, "button", b.say("key_new.submit")))
+	b.says(b.say("reveal.once"))
+	keys, err := b.host.keys.Keys(b.t.Context(), ana)
+	ok(t, err)
+	if len(keys) != 1 {
+		t.Fatalf("there are %d keys, want one", len(keys))
+	}
+	for _, path := range []string{"profile/edit", "api-keys/new", "api-keys/" + keys[0].ID + "/rotate", "api-keys/" + keys[0].ID + "/delete", "provider-tokens/new?provider=jira"} {
+		b.open(path)
+		// Events of a script are heard, and send nothing.
+		sent := eval[[]bool](b, `(form => [1, 2].map(() => form.dispatchEvent(new SubmitEvent("submit", { cancelable: true }))))(document.querySelector("form"))`)
+		if !slices.Equal(sent, []bool{true, false}) {
+			t.Errorf("the form of %s is sent: %v, want once", path, sent)
 		}
 	}
 }
