@@ -36,8 +36,8 @@ for (const suffix of all("[data-ly-suffix]")) {
 // A form is sent once, however often its button is clicked: the answer to a second
 // one would hide the key that the first one made. One that asks a platform says so
 // while it waits. Who stopped the browser can send it again.
-for (const form of all(".ly-root form[method=post]")) {
-  const button = form.querySelector("[type=submit]");
+for (const button of all(".ly-root form [type=submit]")) {
+  const form = button.form;
   const words = [...button.childNodes];
   let sent = false;
   const rest = () => {
@@ -76,15 +76,15 @@ for (const form of all("form[data-ly-guard]")) {
   addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
 }
 
-// The filter of a table by the text of its row headers.
+// The filter of a list by the headings of what is in it.
 for (const box of all("[data-ly-filter]")) {
-  const rows = all("tbody tr", byId(box.dataset.lyFilter));
-  const said = document.querySelector("[data-ly-filtered]");
+  const rows = [...byId(box.dataset.lyFilter).children];
+  const said = box.querySelector("[role=status]");
   box.hidden = false;
   box.querySelector("input").addEventListener("input", ({ target }) => {
     const wanted = target.value.trim().toLocaleLowerCase(language);
     for (const row of rows) {
-      row.hidden = !row.querySelector("th").textContent.toLocaleLowerCase(language).includes(wanted);
+      row.hidden = !row.querySelector("th, h2").textContent.toLocaleLowerCase(language).includes(wanted);
     }
     const shown = rows.filter((row) => !row.hidden).length;
     said.textContent = wanted && box.dataset.lyText.replace("{n}", shown).replace("{total}", rows.length);

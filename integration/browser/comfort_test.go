@@ -55,6 +55,16 @@ func TestScriptInListsAndForms(t *testing.T) {
 		t.Errorf("a list filtered by tool 2 says %q", text)
 	}
 
+	// Platforms are filtered as keys are.
+	platforms := len(b.host.tokens.Providers())
+	b.open("provider-tokens")
+	b.typeInto("#ly-filter", "gitl")
+	b.says("GitLab", strings.NewReplacer("{n}", "1", "{total}", fmt.Sprint(platforms)).Replace(b.say("keys.filtered")))
+	if text := b.text(); strings.Contains(text, "GitHub") {
+		t.Errorf("platforms filtered by gitl say %q", text)
+	}
+	b.open("api-keys")
+
 	// A time is relative, and exact for who stops at it.
 	exact := eval[string](b, `(() => {
 		const time = [...document.querySelectorAll("td time")].find(t => t.offsetParent);
