@@ -69,7 +69,7 @@ for (const input of all("[data-ly-chooses]")) {
 
 // A form with changes warns whoever leaves it by another way than its own.
 for (const form of all("form[data-ly-guard]")) {
-  let changed = form.querySelector("[aria-invalid]") !== null;
+  let changed = document.querySelector(".ly-summary") !== null;
   form.addEventListener("input", () => { changed = true; });
   form.addEventListener("submit", () => { changed = false; });
   form.addEventListener("click", ({ target }) => { if (target.closest("a")) changed = false; });
