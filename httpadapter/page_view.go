@@ -109,19 +109,16 @@ func (p *page) refuse(q *pageCall, name string, v view, errs formErrors) error {
 	return p.render(q, name, v)
 }
 
-// timeView is a moment, absolute in the user's zone; script makes it relative.
-type timeView struct {
-	Machine  string
-	Text     string
-	Relative bool
-}
+// timeView is a moment or a day in the user's zone, as he reads it and as a machine
+// does. Script makes a moment relative: it has a "T" in it.
+type timeView struct{ Machine, Text string }
 
 // when shows a moment that lies in the past or near; nil for none.
 func (q *pageCall) when(t time.Time) *timeView {
 	if t.IsZero() {
 		return nil
 	}
-	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.text.moment(t.In(q.zone())), Relative: true}
+	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.text.moment(t.In(q.zone()))}
 }
 
 // until shows the last moment of something as its day; nil for none.
@@ -129,7 +126,8 @@ func (q *pageCall) until(t time.Time) *timeView {
 	if t.IsZero() {
 		return nil
 	}
-	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.day(t.Add(-time.Second))}
+	last := t.Add(-time.Second).In(q.zone())
+	return &timeView{Machine: last.Format(time.DateOnly), Text: q.text.day(last)}
 }
 
 func (q *pageCall) day(t time.Time) string { return q.text.day(t.In(q.zone())) }

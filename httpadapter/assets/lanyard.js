@@ -9,12 +9,11 @@ const language = document.querySelector(".ly-root")?.closest("[lang]")?.lang || 
 // What a developer is told when this does not run.
 for (const check of all("[data-ly-check]")) check.remove();
 
-// Times become relative; the exact one shows on hover and on focus.
+// Moments become relative; the exact one shows on hover and on focus.
 const units = [["year", 31536e3], ["month", 2628e3], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-for (const time of all("time[data-ly-relative]")) {
+for (const time of all(".ly-root time[datetime*=T]")) {
   const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
-  if (Number.isNaN(seconds)) continue;
   const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ["second", 1];
   const exact = time.textContent.trim();
   time.dataset.lyExact = exact;
