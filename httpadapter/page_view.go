@@ -82,19 +82,27 @@ func who(c caller) string {
 	return c.Owner.Subject
 }
 
-// flash says what the address says was done. Only texts of ours can be named,
-// and only providers that are there.
+// flashOf is where it is said what was done, by what it was done with.
+var flashOf = map[string]string{"profile": "profile", "key": "keys", "token": "tokens"}
+
+// flash says what the address says was done: a text of ours, on the tab it belongs
+// to, of a provider that is there.
 func (p *page) flash(q *pageCall, v *view) {
 	query := q.r.URL.Query()
-	what := query.Get("done")
-	if what == "" || !p.text.has("done."+what) || q.r.Method == http.MethodPost {
+	what, id := query.Get("done"), query.Get("provider")
+	kind, _, _ := strings.Cut(what, "-")
+	if q.tab == "" || q.tab != flashOf[kind] || !p.text.has("done."+what) || q.r.Method == http.MethodPost {
 		return
 	}
-	provider := ""
-	if strings.HasPrefix(what, "token-") && p.h.config.ProviderTokens != nil {
-		provider = p.providerName(query.Get("provider"))
+	name := ""
+	if kind == "token" && what != "token-deleted" {
+		provider, ok := p.provider(id)
+		if !ok {
+			return
+		}
+		name = provider.Name
 	}
-	v.Flash = p.text.say("done."+what, "Provider", provider)
+	v.Flash = p.text.say("done."+what, "Provider", name)
 	v.FocusTitle = strings.HasSuffix(what, "-deleted")
 }
 
