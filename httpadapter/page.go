@@ -161,7 +161,8 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	route, id, refused := p.match(r.Method, path)
 	if refused != nil {
-		p.problem(w, r, caller{}, *refused)
+		r, who := p.visitor(r)
+		p.problem(w, r, who, *refused)
 		return
 	}
 	q := &pageCall{w: w, r: r, id: id, base: baseOf(path), tab: route.tab}
@@ -232,6 +233,17 @@ func (p *page) admit(q *pageCall, route pageRoute) *problem {
 		return q.readForm(strings.Fields(route.fields))
 	}
 	return nil
+}
+
+// visitor returns who asks for what is not there, so that a page that says so keeps
+// the tabs and the language of somebody who is signed in. Of everybody else it
+// knows nothing.
+func (p *page) visitor(r *http.Request) (*http.Request, caller) {
+	known, who, err := p.h.caller(r)
+	if err != nil || who.byKey() {
+		return r, caller{}
+	}
+	return known, who
 }
 
 // baseOf is the relative way from a page up to the mount.
@@ -309,7 +321,9 @@ func (p *page) problem(w http.ResponseWriter, r *http.Request, who caller, refus
 		return
 	}
 	p = p.in(r)
-	q := &pageCall{w: w, r: r, caller: who, text: p.text, base: baseOf(strings.TrimPrefix(r.URL.EscapedPath(), "/"))}
+	path := strings.TrimPrefix(r.URL.EscapedPath(), "/")
+	route, _, _ := p.match(http.MethodGet, path)
+	q := &pageCall{w: w, r: r, caller: who, text: p.text, base: baseOf(path), tab: route.tab}
 	id := "problem." + refused.Code
 	if !p.text.has(id) {
 		id = fmt.Sprintf("problem.%d", refused.status())

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 )
 
 // A browser keeps for ever only what an address names by its version.
@@ -57,6 +60,32 @@ func TestPageAssets(t *testing.T) {
 				t.Errorf("GET %s%s with its ETag = %d, want 304", path, query, again.status)
 			}
 		}
+	}
+}
+
+// The page grows with what somebody has, and no faster: a key takes less than a
+// kibibyte of it, also one of a longer name that is used and ends.
+func TestPageOfManyKeys(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{keys: func(o *apikey.Options) { o.Limit = 50 }})
+	v := w.visit(t, "ana")
+	empty := len(v.open("api-keys").body)
+	ctx := lanyard.WithRequest(t.Context(), lanyard.Request{IP: "192.0.2.17"})
+	for i := range 50 {
+		made, err := w.keys.Create(ctx, lanyard.Owner{Subject: "ana"}, apikey.CreateRequest{
+			Name: fmt.Sprint("release pipeline of shop ", i), ExpiresAt: w.now.Load().AddDate(0, 0, 3),
+		})
+		pageOK(t, err)
+		_, err = w.keys.Verify(ctx, made.Secret.Reveal())
+		pageOK(t, err)
+	}
+	v.open("api-keys")
+	v.is(http.StatusOK, "API Keys")
+	v.says("expires in 3 days", "from 192.0.2.0/24")
+	if each := (len(v.body) - empty) / 50; each > 1<<10 || each < 512 {
+		t.Errorf("a key takes %d bytes of the page, want at most 1 KiB", each)
+	} else {
+		t.Logf("a key takes %d bytes of the page", each)
 	}
 }
 

@@ -235,7 +235,8 @@ func languageStates(t *testing.T, w *pageWorld, language string) map[string]*doc
 	w.jira.Tell(providertest.Truth)
 	for id := range shippedTexts(t, "en") {
 		if done, ok := strings.CutPrefix(id, "done."); ok {
-			see("done "+done, "provider-tokens?provider=jira&done="+done)
+			kind, _, _ := strings.Cut(done, "-")
+			see("done "+done, map[string]string{"profile": "", "key": "api-keys", "token": "provider-tokens"}[kind]+"?provider=jira&done="+done)
 		}
 	}
 	see("activity", "activity")

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/apikey"
 	"github.com/aichub/lanyard/httpadapter"
 	"github.com/aichub/lanyard/providertoken/providertest"
 )
@@ -490,6 +491,57 @@ func unescaped(path string) string {
 		panic(err)
 	}
 	return plain
+}
+
+// Who is signed in keeps the tabs and his language where there is nothing, and
+// nobody else sees tabs.
+func TestPageKeepsTheTabs(t *testing.T) {
+	t.Parallel()
+	w := newPageWorld(t, pageOptions{identify: func(_ string, p *lanyard.Principal) { p.Locale = "pt-BR" }})
+	v := w.visit(t, "ana")
+	tabs := func() (texts []string, current string) {
+		for _, nav := range v.all("nav") {
+			for a := range nav.Descendants() {
+				if a.Data == "a" {
+					texts = append(texts, textOf(a))
+				}
+				if attr(a, "aria-current") == "page" {
+					current = attr(a, "href")
+				}
+			}
+		}
+		return texts, current
+	}
+	for path, tab := range map[string]string{
+		"nothing": "", "nothing/at/all": "", "api-keys/gone/delete": "../../api-keys", "api-keys/%00/delete": "../../api-keys",
+		"provider-tokens/new?provider=nothing": "../provider-tokens", "docs/api/nothing": "../../docs", "activity?page_token=nothing": "./activity",
+	} {
+		v.open(path)
+		v.is(http.StatusNotFound, "Não há nada aqui")
+		if texts, current := tabs(); len(texts) != 5 || current != tab {
+			t.Errorf("GET %s has the tabs %q, and is in %q; want 5, and %q", path, texts, current, tab)
+		}
+	}
+	v.do(v.request(http.MethodDelete, w.mount("api-keys"), nil))
+	if texts, current := tabs(); v.status != http.StatusMethodNotAllowed || len(texts) != 5 || current != "./api-keys" {
+		t.Errorf("DELETE api-keys = %d with the tabs %q, and is in %q", v.status, texts, current)
+	}
+
+	made, err := w.keys.Create(t.Context(), lanyard.Owner{Subject: "ana"}, apikey.CreateRequest{Name: "ci"})
+	pageOK(t, err)
+	pageOK(t, w.profiles.Deactivate(t.Context(), lanyard.Owner{Subject: "ben"}))
+	for name, change := range map[string]func(*http.Request){
+		"nobody":           func(r *http.Request) { r.Header.Del("X-User") },
+		"an API key":       func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+made.Secret.Reveal()) },
+		"a locked account": func(r *http.Request) { r.Header.Set("X-User", "ben") },
+	} {
+		r := v.request(http.MethodGet, w.mount("nothing"), nil)
+		change(r)
+		v.do(r)
+		if texts, _ := tabs(); v.status != http.StatusNotFound || len(texts) != 0 || strings.Contains(v.body, "Lima") {
+			t.Errorf("to %s, nothing = %d with the tabs %q, want 404 without", name, v.status, texts)
+		}
+	}
 }
 
 // A panic of a hook is a page like any other; where the host's layout panics

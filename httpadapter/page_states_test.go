@@ -250,6 +250,16 @@ func TestPageShowsTextAsText(t *testing.T) {
 		t.Errorf("the typed site = %q, want it kept", got)
 	}
 	shown()
+	// Nothing is said to be done but by what we do, where we say it.
+	for _, path := range []string{
+		"?done=key-deleted", "docs?done=token-deleted", "api-keys?done=profile-saved", "nothing?done=key-deleted", "nothing?done=", "api-keys?done=-deleted",
+		"provider-tokens?done=token-saved", "provider-tokens?done=token-saved&provider=nothing", "provider-tokens?done=token-revoked-deleted",
+	} {
+		v.open(path)
+		if said := textOf(v.byID("ly-status")); said != "" {
+			t.Errorf("GET %s says %q", path, said)
+		}
+	}
 	for _, path := range []string{"activity", "docs", `provider-tokens?done=token-saved&provider=<script>alert(1)</script>`, "api-keys?done=<script>alert(1)</script>"} {
 		v.open(path)
 		shown()

@@ -82,19 +82,27 @@ func who(c caller) string {
 	return c.Owner.Subject
 }
 
-// flash says what the address says was done. Only texts of ours can be named,
-// and only providers that are there.
+// flashOf is where it is said what was done, by what it was done with.
+var flashOf = map[string]string{"profile": "profile", "key": "keys", "token": "tokens"}
+
+// flash says what the address says was done: a text of ours, on the tab it belongs
+// to, of a provider that is there.
 func (p *page) flash(q *pageCall, v *view) {
 	query := q.r.URL.Query()
-	what := query.Get("done")
-	if what == "" || !p.text.has("done."+what) || q.r.Method == http.MethodPost {
+	what, id := query.Get("done"), query.Get("provider")
+	kind, _, _ := strings.Cut(what, "-")
+	if q.tab == "" || q.tab != flashOf[kind] || !p.text.has("done."+what) || q.r.Method == http.MethodPost {
 		return
 	}
-	provider := ""
-	if strings.HasPrefix(what, "token-") && p.h.config.ProviderTokens != nil {
-		provider = p.providerName(query.Get("provider"))
+	name := ""
+	if kind == "token" && what != "token-deleted" {
+		provider, ok := p.provider(id)
+		if !ok {
+			return
+		}
+		name = provider.Name
 	}
-	v.Flash = p.text.say("done."+what, "Provider", provider)
+	v.Flash = p.text.say("done."+what, "Provider", name)
 	v.FocusTitle = strings.HasSuffix(what, "-deleted")
 }
 
@@ -109,19 +117,16 @@ func (p *page) refuse(q *pageCall, name string, v view, errs formErrors) error {
 	return p.render(q, name, v)
 }
 
-// timeView is a moment, absolute in the user's zone; script makes it relative.
-type timeView struct {
-	Machine  string
-	Text     string
-	Relative bool
-}
+// timeView is a moment or a day in the user's zone, as he reads it and as a machine
+// does. Script makes a moment relative: it has a "T" in it.
+type timeView struct{ Machine, Text string }
 
 // when shows a moment that lies in the past or near; nil for none.
 func (q *pageCall) when(t time.Time) *timeView {
 	if t.IsZero() {
 		return nil
 	}
-	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.text.moment(t.In(q.zone())), Relative: true}
+	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.text.moment(t.In(q.zone()))}
 }
 
 // until shows the last moment of something as its day; nil for none.
@@ -129,7 +134,8 @@ func (q *pageCall) until(t time.Time) *timeView {
 	if t.IsZero() {
 		return nil
 	}
-	return &timeView{Machine: t.UTC().Format(time.RFC3339), Text: q.day(t.Add(-time.Second))}
+	last := t.Add(-time.Second).In(q.zone())
+	return &timeView{Machine: last.Format(time.DateOnly), Text: q.text.day(last)}
 }
 
 func (q *pageCall) day(t time.Time) string { return q.text.day(t.In(q.zone())) }

@@ -9,12 +9,11 @@ const language = document.querySelector(".ly-root")?.closest("[lang]")?.lang || 
 // What a developer is told when this does not run.
 for (const check of all("[data-ly-check]")) check.remove();
 
-// Times become relative; the exact one shows on hover and on focus.
+// Moments become relative; the exact one shows on hover and on focus.
 const units = [["year", 31536e3], ["month", 2628e3], ["day", 86400], ["hour", 3600], ["minute", 60]];
 const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
-for (const time of all("time[data-ly-relative]")) {
+for (const time of all(".ly-root time[datetime*=T]")) {
   const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
-  if (Number.isNaN(seconds)) continue;
   const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ["second", 1];
   const exact = time.textContent.trim();
   time.dataset.lyExact = exact;
@@ -33,20 +32,21 @@ for (const suffix of all("[data-ly-suffix]")) {
   });
 }
 
-// A form that asks a platform says so while it waits, and is sent once; who
-// stopped the browser can send it again.
-for (const form of all("form[data-ly-busy]")) {
-  const button = form.querySelector("[type=submit]");
+// A form is sent once, however often its button is clicked: the answer to a second
+// one would hide the key that the first one made. One that asks a platform says so
+// while it waits. Who stopped the browser can send it again.
+for (const button of all(".ly-root form [type=submit]")) {
+  const form = button.form;
   const words = [...button.childNodes];
-  let busy = false;
+  let sent = false;
   const rest = () => {
-    busy = false;
+    sent = false;
     button.replaceChildren(...words);
   };
   form.addEventListener("submit", (event) => {
-    if (busy) event.preventDefault();
-    busy = true;
-    button.textContent = form.dataset.lyBusy;
+    if (sent) event.preventDefault();
+    sent = true;
+    if (form.dataset.lyBusy) button.textContent = form.dataset.lyBusy;
     setTimeout(rest, 15e3);
   });
   addEventListener("pageshow", rest);
@@ -68,22 +68,22 @@ for (const input of all("[data-ly-chooses]")) {
 
 // A form with changes warns whoever leaves it by another way than its own.
 for (const form of all("form[data-ly-guard]")) {
-  let changed = form.querySelector("[aria-invalid]") !== null;
+  let changed = document.querySelector(".ly-summary") !== null;
   form.addEventListener("input", () => { changed = true; });
   form.addEventListener("submit", () => { changed = false; });
   form.addEventListener("click", ({ target }) => { if (target.closest("a")) changed = false; });
   addEventListener("beforeunload", (event) => { if (changed) event.preventDefault(); });
 }
 
-// The filter of a table by the text of its row headers.
+// The filter of a list by the headings of what is in it.
 for (const box of all("[data-ly-filter]")) {
-  const rows = all("tbody tr", byId(box.dataset.lyFilter));
-  const said = document.querySelector("[data-ly-filtered]");
+  const rows = [...byId(box.dataset.lyFilter).children];
+  const said = box.querySelector("[role=status]");
   box.hidden = false;
   box.querySelector("input").addEventListener("input", ({ target }) => {
     const wanted = target.value.trim().toLocaleLowerCase(language);
     for (const row of rows) {
-      row.hidden = !row.querySelector("th").textContent.toLocaleLowerCase(language).includes(wanted);
+      row.hidden = !row.querySelector("th, h2").textContent.toLocaleLowerCase(language).includes(wanted);
     }
     const shown = rows.filter((row) => !row.hidden).length;
     said.textContent = wanted && box.dataset.lyText.replace("{n}", shown).replace("{total}", rows.length);

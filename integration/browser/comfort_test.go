@@ -2,6 +2,7 @@ package browser_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,16 @@ func TestScriptInListsAndForms(t *testing.T) {
 		t.Errorf("a list filtered by tool 2 says %q", text)
 	}
 
+	// Platforms are filtered as keys are.
+	platforms := len(b.host.tokens.Providers())
+	b.open("provider-tokens")
+	b.typeInto("#ly-filter", "gitl")
+	b.says("GitLab", strings.NewReplacer("{n}", "1", "{total}", fmt.Sprint(platforms)).Replace(b.say("keys.filtered")))
+	if text := b.text(); strings.Contains(text, "GitHub") {
+		t.Errorf("platforms filtered by gitl say %q", text)
+	}
+	b.open("api-keys")
+
 	// A time is relative, and exact for who stops at it.
 	exact := eval[string](b, `(() => {
 		const time = [...document.querySelectorAll("td time")].find(t => t.offsetParent);
@@ -81,6 +92,67 @@ func TestScriptInListsAndForms(t *testing.T) {
 	}
 	if got := eval[string](b, `document.querySelector("#expiry-30").click(), document.querySelector("#expires_on").value`); got != "" {
 		t.Errorf("after another choice the date is %q, want none", got)
+	}
+}
+
+// What is hidden is not there to be seen, at any width: rows that do not pass the
+// filter, and without script what only script can do.
+func TestWhatIsHidden(t *testing.T) {
+	const shown = `[...document.querySelectorAll("[hidden]")].filter(e => e.checkVisibility()).map(e => e.className || e.tagName)`
+	for _, width := range []int64{320, 1280} {
+		for _, script := range []bool{true, false} {
+			b := newTab(t, setting{languages(t)[0], script, width, "light"})
+			b.open("")
+			for i := range 4 {
+				_, err := b.host.keys.Create(b.t.Context(), ana, apikey.CreateRequest{Name: fmt.Sprint("tool ", i)})
+				ok(t, err)
+			}
+			hidden := 0
+			check := func(where string) {
+				t.Helper()
+				if dead := eval[[]string](b, shown); len(dead) > 0 {
+					t.Errorf("%v: %s shows what is hidden: %q", b.setting, where, dead)
+				}
+				hidden += eval[int](b, `document.querySelectorAll("[hidden]").length`)
+			}
+			b.open("docs")
+			check("docs")
+			b.open("api-keys")
+			if script {
+				b.typeInto("#ly-filter", "tool 2")
+			}
+			check("the list of keys")
+			b.open("api-keys/new")
+			b.fill(b.say("key_new.name"), "ci")
+			b.follow("button", b.say("key_new.submit"))
+			check("the reveal")
+			if hidden == 0 {
+				t.Errorf("%v: nothing is hidden", b.setting)
+			}
+		}
+	}
+}
+
+// Who clicks a button twice, as many do, sees the key that the first click made,
+// and no form is sent again.
+func TestClickedTwice(t *testing.T) {
+	b := newTab(t, setting{languages(t)[0], true, 1280, "light"})
+	b.open("api-keys/new")
+	b.fill(b.say("key_new.name"), "ci")
+	b.load(b.clicks(2, "button", b.say("key_new.submit")))
+	b.says(b.say("reveal.once"))
+	keys, err := b.host.keys.Keys(b.t.Context(), ana)
+	ok(t, err)
+	if len(keys) != 1 {
+		t.Fatalf("there are %d keys, want one", len(keys))
+	}
+	for _, path := range []string{"profile/edit", "api-keys/new", "api-keys/" + keys[0].ID + "/rotate", "api-keys/" + keys[0].ID + "/delete", "provider-tokens/new?provider=jira"} {
+		b.open(path)
+		// Events of a script are heard, and send nothing.
+		sent := eval[[]bool](b, `(form => [1, 2].map(() => form.dispatchEvent(new SubmitEvent("submit", { cancelable: true }))))(document.querySelector("form"))`)
+		if !slices.Equal(sent, []bool{true, false}) {
+			t.Errorf("the form of %s is sent: %v, want once", path, sent)
+		}
 	}
 }
 

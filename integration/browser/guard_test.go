@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/network"
+
+	"github.com/aichub/lanyard/profile"
 )
 
 // Who has typed into a form is asked before he leaves it by accident, and not
@@ -26,6 +28,15 @@ func TestUnsavedChanges(t *testing.T) {
 	leave("another tab", func() { b.follow("link", b.say("tab.docs")) }, true)
 	leave("cancel", func() { b.follow("link", b.say("form.cancel")) }, false)
 	leave("save", func() { b.follow("button", b.say("form.save")) }, false)
+	// A form that was refused still holds what was typed.
+	b.expect("status of 412")
+	leave("what was refused", func() {
+		_, err := b.host.profiles.Update(t.Context(), ana, 0, profile.Update{FamilyName: profile.Set("Souza")})
+		ok(t, err)
+		b.follow("button", b.say("form.save"))
+		b.press("textbox", first())
+		b.follow("link", b.say("tab.docs"))
+	}, true)
 	b.open("profile/edit")
 	b.press("textbox", first())
 	b.follow("link", b.say("tab.docs"))

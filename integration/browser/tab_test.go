@@ -224,7 +224,10 @@ func (b *tab) press(role, name string) {
 	b.run(b.click(role, name))
 }
 
-func (b *tab) click(role, name string) chromedp.Action {
+func (b *tab) click(role, name string) chromedp.Action { return b.clicks(1, role, name) }
+
+// clicks clicks several times, as fast as it can.
+func (b *tab) clicks(times int, role, name string) chromedp.Action {
 	return chromedp.ActionFunc(func(ctx context.Context) error {
 		id, err := find(ctx, role, name)
 		if err != nil {
@@ -239,9 +242,11 @@ func (b *tab) click(role, name string) chromedp.Action {
 		}
 		q := quads[0]
 		x, y := (q[0]+q[4])/2, (q[1]+q[5])/2
-		for _, kind := range []input.MouseType{input.MousePressed, input.MouseReleased} {
-			if err := input.DispatchMouseEvent(kind, x, y).WithButton(input.Left).WithClickCount(1).Do(ctx); err != nil {
-				return err
+		for range times {
+			for _, kind := range []input.MouseType{input.MousePressed, input.MouseReleased} {
+				if err := input.DispatchMouseEvent(kind, x, y).WithButton(input.Left).WithClickCount(1).Do(ctx); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

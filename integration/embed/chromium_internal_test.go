@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -265,6 +266,55 @@ func TestSessionEndsInChromium(t *testing.T) {
 		t.Errorf("a form after the session's end leads to %q", title)
 	}
 	b.run(chromedp.Click("main a", chromedp.ByQuery), chromedp.WaitVisible("//h1[text()='The login']"))
+}
+
+// A browser shows the page in frames of its own origin and of those that the host
+// names, and in nobody else's: a frame that it refuses asks for no asset.
+func TestFramesInChromium(t *testing.T) {
+	t.Parallel()
+	var frames atomic.Pointer[string]
+	portal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<!doctype html><title>Portal</title>" + *frames.Load()))
+	}))
+	t.Cleanup(portal.Close)
+	origin := "http://" + elsewhere + ":" + strings.Split(portal.URL, ":")[2]
+	var asked sync.Map // by host and path
+	host := func(name string, change func(*httpadapter.Config)) (frame string) {
+		page := newHost(t, underNetHTTP, func(c *httpadapter.Config) {
+			c.Identify = func(*http.Request) (lanyard.Principal, error) {
+				return lanyard.Principal{Owner: lanyard.Owner{Subject: "ana"}}, nil
+			}
+			change(c)
+		})
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Store(name+" "+r.URL.Path, true)
+			if r.URL.Path == "/framing" {
+				w.Header().Set("Content-Type", "text/html")
+				_, _ = w.Write([]byte("<!doctype html><title>Framing</title><iframe src=/account/></iframe>"))
+				return
+			}
+			page.ServeHTTP(w, r)
+		}))
+		t.Cleanup(server.Close)
+		return "http://" + site + ":" + strings.Split(server.URL, ":")[2]
+	}
+	named := host("named", func(c *httpadapter.Config) { c.FrameAncestors = []string{origin} })
+	other := host("other", func(c *httpadapter.Config) { c.FrameAncestors = []string{origin + "0"} })
+	nobody := host("nobody", func(*httpadapter.Config) {})
+	own := host("own", func(*httpadapter.Config) {})
+	all := fmt.Sprintf("<iframe src=%s/account/></iframe><iframe src=%s/account/></iframe><iframe src=%s/account/></iframe>", named, other, nobody)
+	frames.Store(&all)
+	ctx, cancel := context.WithTimeout(newWindow(t), patience)
+	defer cancel()
+	ok(t, chromedp.Run(ctx, chromedp.Navigate(origin), chromedp.Navigate(own+"/framing"))) // each waits for its frames
+	for name, want := range map[string]bool{"named": true, "other": false, "nobody": false, "own": true} {
+		_, page := asked.Load(name + " /account/")
+		_, style := asked.Load(name + " /account/assets/lanyard.css")
+		if !page || style != want {
+			t.Errorf("%s: the page was asked for = %t, and shown = %t, want %t", name, page, style, want)
+		}
+	}
 }
 
 func clearCookies() chromedp.Action {

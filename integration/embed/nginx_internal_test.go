@@ -131,6 +131,42 @@ func TestBehindNginx(t *testing.T) {
 	}
 }
 
+// The lines of docs/embed-proxy.md are all that nginx needs, with and without
+// taking a prefix off.
+func TestNginxAsDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/embed-proxy.md")
+	ok(t, err)
+	_, block, _ := strings.Cut(string(text), "```nginx\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found || strings.Count(block, "proxy_pass http://127.0.0.1:8080;") != 1 {
+		t.Fatal("docs/embed-proxy.md shows no nginx that leads to 127.0.0.1:8080")
+	}
+	whole := strings.Replace(block, "location /account/", "location /", 1) // the login and the host's API, too
+	const prefixOff = "location /hub/ { proxy_pass http://127.0.0.1:8080/; }"
+	if !strings.Contains(string(text), "`"+prefixOff+"`") {
+		t.Fatalf("docs/embed-proxy.md does not say `%s`", prefixOff)
+	}
+	behind := strings.Replace(strings.Replace(whole, "location /", "location /hub/", 1), "127.0.0.1:8080;", "127.0.0.1:8080/;", 1)
+	for name, tt := range map[string]struct{ locations, prefix string }{
+		"as it stands": {block + whole, ""}, "with a prefix taken off": {behind, "/hub"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			upstream := behindNginx(t, func(c *httpadapter.Config) {
+				c.Development, c.LoginURL = true, tt.prefix+"/login"
+				c.ClientIP = func(r *http.Request) string { return r.Header.Get("X-Forwarded-For") }
+			})
+			address := "http://" + startNginx(t, "", strings.ReplaceAll(tt.locations, "127.0.0.1:8080", upstream)) + tt.prefix
+			v := newVisitor(t, new(http.Client), address+"/account/", address+"/api/")
+			v.use()
+			if activity := v.get(v.page + "activity"); !strings.Contains(activity.body, "127.0.0.1") || strings.Contains(activity.body, `<p class="ly-note ly-warn">`) {
+				t.Error("the history lacks the visitor's address, or something is said to be wrong")
+			}
+		})
+	}
+}
+
 // TLS ends at the proxy, which says so in X-Forwarded-Proto.
 func TestTLSAtNginx(t *testing.T) {
 	t.Parallel()
