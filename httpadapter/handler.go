@@ -154,6 +154,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(lanyard.WithRequest(r.Context(), request), requestTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
+	h.checkPath(r)
 	if api {
 		h.checkAPI(r)
 		h.serveAPI(w, r)
