@@ -118,11 +118,6 @@ var _ = func(ctx context.Context, tokens *providertoken.Service, owner lanyard.O
 	return client, err
 }
 
-var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(http.Handler) http.Handler) http.Handler {
-	api := httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Else: requireSession})(hostAPI)
-	return api
-}
-
 var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner) error {
 	err := profiles.Deactivate(ctx, owner)
 	return err

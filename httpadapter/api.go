@@ -77,7 +77,7 @@ func (h *Handler) admit(r *http.Request, route route) (*http.Request, caller, *p
 	if err != nil {
 		p := h.fail(r.Context(), err)
 		if p.Code == codeUnauthenticated {
-			p.LoginURL = h.config.LoginURL
+			p.LoginURL = h.loginURL("")
 		}
 		return refuse(p)
 	}

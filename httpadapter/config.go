@@ -47,13 +47,16 @@ type Config struct {
 
 	// MaxAuthAge is how long ago a user may have proved who he is
 	// (Principal.AuthTime) to create, rotate or delete, and to change a
-	// connection; older is 403 reauthentication-required. Zero asks for
-	// nothing.
+	// connection; older is 403 reauthentication-required. Zero, the default, and
+	// a negative one ask for nothing.
 	MaxAuthAge time.Duration
 
 	// LoginURL is where a browser without a session is sent: a path from the
-	// root, as the browser sees it, or an http or https address. Defaults to a
-	// plain 401 page.
+	// root, as the browser sees it, or an http or https address. Where its query
+	// or fragment has {return}, as "/login?return={return}", the page that was
+	// asked for stands there: its path below the mount, "" for the first one.
+	// Lead the browser back with [ReturnPath]. In login_url of the API it is
+	// always "". Defaults to a plain 401 page.
 	LoginURL string
 
 	// TrustedOrigins may post to us although their origin differs, as

@@ -102,6 +102,11 @@ func TestEmbeddingIsChecked(t *testing.T) {
 			func(c *httpadapter.Config) { c.LoginURL = "javascript:alert(1)" },
 			func(c *httpadapter.Config) { c.LoginURL = "//idp.example.com/login" },
 			func(c *httpadapter.Config) { c.LoginURL = `/\idp.example.com/login` },
+			func(c *httpadapter.Config) { c.LoginURL = "/login?return={retrun}" },
+			func(c *httpadapter.Config) { c.LoginURL = "/login?return={return}&again={return}" },
+			func(c *httpadapter.Config) { c.LoginURL = "/login/{return}" },
+			func(c *httpadapter.Config) { c.LoginURL = "{return}" },
+			func(c *httpadapter.Config) { c.LoginURL = "https://{return}/?" },
 		},
 		"Config.TrustedOrigins": { // what no browser sends would be trusted in vain
 			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://Hub.example.com"} },
