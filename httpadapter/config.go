@@ -124,8 +124,8 @@ type Config struct {
 
 // Brand is how a page shows whose it is. All fields may be empty.
 type Brand struct {
-	// Home is where the name at the top leads: a path from the root, or an http
-	// or https address.
+	// Home is where the link at the top leads, "Back to" and Product: a path from
+	// the root, or an http or https address. Without it there is no link.
 	Home string
 
 	// Logo is the picture beside the name: a path from the root of the page's

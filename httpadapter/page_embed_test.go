@@ -66,7 +66,7 @@ func TestPageBrand(t *testing.T) {
 	}
 	home := false
 	for _, a := range d.all("a") {
-		home = home || attr(a, "href") == "/" && textOf(a) == "Your account in Hub"
+		home = home || attr(a, "href") == "/" && textOf(a) == "Back to Hub"
 	}
 	if !home {
 		t.Error("the name does not lead home")
@@ -217,6 +217,18 @@ func TestSelfCheck(t *testing.T) {
 		"the host's name": {
 			header: map[string]string{"X-Forwarded-Host": "hub.example.com"},
 			want:   []string{`"hub.example.com"`, `Host: "hub.example"`, "Config.TrustedOrigins"},
+		},
+		"a list of hosts": {
+			header: map[string]string{"X-Forwarded-Host": "hub.example.com, proxy.internal"},
+			want:   []string{`"hub.example.com, proxy.internal"`, "not one host", "$http_host"}, not: "TrustedOrigins",
+		},
+		"an address for a host": {
+			header: map[string]string{"X-Forwarded-Host": "https://hub.example.com/account"},
+			want:   []string{"not one host"}, not: "TrustedOrigins",
+		},
+		"a host that no browser sends": {
+			header: map[string]string{"X-Forwarded-Host": "hub.example.com:443"},
+			want:   []string{"not one host"}, not: "TrustedOrigins",
 		},
 		"the host's name, trusted": {
 			header: map[string]string{"X-Forwarded-Host": "hub.example.com"},

@@ -224,6 +224,10 @@ func (h *Handler) adviseForwardedHost(r *http.Request) string {
 			return ""
 		}
 	}
+	if origin := "https://" + host; !isOrigin(origin) || checkTrusted(origin) != nil {
+		return fmt.Sprintf("X-Forwarded-Host is %q, which is not one host as a browser would send it, and Host is %q. Where a proxy sends that, "+
+			"have it pass the host on (%s).", host, r.Host, mendHost)
+	}
 	return fmt.Sprintf("A proxy says that the browser asked for %q, and sends Host: %q. Browsers that do not say where a form comes from "+
 		"will be refused: have it pass the host on (%s), or add the origin, as \"https://%s\", to Config.TrustedOrigins.",
 		host, r.Host, mendHost, host)
