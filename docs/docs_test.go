@@ -12,7 +12,7 @@ import (
 )
 
 // sources are compiled and hold every line of Go that the documents show.
-var sources = []string{"../examples/minimal/*.go", "../examples/aichub/*.go", "../integration/elsewhere/*.go", "../integration/embed/*.go", "embed_test.go", "snippets_test.go", "providers_test.go", "language_test.go"}
+var sources = []string{"../examples/minimal/*.go", "../examples/aichub/*.go", "../integration/elsewhere/*.go", "../integration/embed/*.go", "embed_test.go", "login_test.go", "snippets_test.go", "providers_test.go", "language_test.go"}
 
 var (
 	goBlock    = regexp.MustCompile("(?ms)^```go\n(.*?)^```$")

@@ -36,6 +36,10 @@ var _ = func(c *httpadapter.Config) {
 }
 
 var _ = func(c *httpadapter.Config) {
+	c.KeyRoutes = []string{"GET /provider-tokens"} // of the httpadapter.Config
+}
+
+var _ = func(c *httpadapter.Config) {
 	c.TrustedOrigins = []string{"https://hub.example.com"}
 	c.JSONOnly = true
 }

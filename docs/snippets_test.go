@@ -118,11 +118,6 @@ var _ = func(ctx context.Context, tokens *providertoken.Service, owner lanyard.O
 	return client, err
 }
 
-var _ = func(keys *apikey.Service, hostAPI http.Handler, requireSession func(http.Handler) http.Handler) http.Handler {
-	api := httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Else: requireSession})(hostAPI)
-	return api
-}
-
 var _ = func(ctx context.Context, profiles *profile.Service, owner lanyard.Owner) error {
 	err := profiles.Deactivate(ctx, owner)
 	return err
@@ -133,11 +128,22 @@ var _ = func(st store.Store, sealer *crypto.Sealer, rightsOf func(context.Contex
 		Prefix: "aic", Sealer: sealer,
 		Scopes:  []string{"read", "write"},
 		MaxLife: 365 * 24 * time.Hour, DefaultLife: 90 * 24 * time.Hour,
-		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
-		Rate:     20, Burst: 100,
+		Rate: 20, Burst: 100,
 		Rights: rightsOf,
 	})
 	return keys, err
+}
+
+var _ = func(st store.Store, sealer *crypto.Sealer) (*apikey.Service, error) {
+	keys, err := apikey.NewService(st, &apikey.Options{
+		Prefix: "aic", Sealer: sealer,
+		Scopes: []string{"read", "write"},
+	})
+	return keys, err
+}
+
+var _ = apikey.Options{
+	Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 }
 
 var _ = func(st store.Store, sealer *crypto.Sealer) (*apikey.Service, error) {

@@ -39,6 +39,9 @@ type answer struct {
 func (h *Handler) serveAPI(w http.ResponseWriter, r *http.Request) {
 	route, id, p := match(h.routes, r.Method, r.URL.EscapedPath())
 	if p != nil {
+		if h.config.Development && p.Code == codeNotFound {
+			p.Detail = h.adviseMount(r)
+		}
 		h.refuse(w, r, *p)
 		return
 	}
@@ -74,7 +77,7 @@ func (h *Handler) admit(r *http.Request, route route) (*http.Request, caller, *p
 	if err != nil {
 		p := h.fail(r.Context(), err)
 		if p.Code == codeUnauthenticated {
-			p.LoginURL = h.config.LoginURL
+			p.LoginURL = h.loginURL("")
 		}
 		return refuse(p)
 	}

@@ -48,13 +48,16 @@ type Config struct {
 
 	// MaxAuthAge is how long ago a user may have proved who he is
 	// (Principal.AuthTime) to create, rotate or delete, and to change a
-	// connection; older is 403 reauthentication-required. Zero asks for
-	// nothing.
+	// connection; older is 403 reauthentication-required. Zero, the default, and
+	// a negative one ask for nothing.
 	MaxAuthAge time.Duration
 
 	// LoginURL is where a browser without a session is sent: a path from the
-	// root, as the browser sees it, or an http or https address. Defaults to a
-	// plain 401 page.
+	// root, as the browser sees it, or an http or https address. Where its query
+	// or fragment has {return}, as "/login?return={return}", the page that was
+	// asked for stands there: its path below the mount, "" for the first one.
+	// Lead the browser back with [ReturnPath]. In login_url of the API it is
+	// always "". Defaults to a plain 401 page.
 	LoginURL string
 
 	// TrustedOrigins may post to us although their origin differs, as
@@ -122,8 +125,8 @@ type Config struct {
 
 // Brand is how a page shows whose it is. All fields may be empty.
 type Brand struct {
-	// Home is where the name at the top leads: a path from the root, or an http
-	// or https address.
+	// Home is where the link at the top leads, "Back to" and Product: a path from
+	// the root, or an http or https address. Without it there is no link.
 	Home string
 
 	// Logo is the picture beside the name: a path from the root of the page's

@@ -36,7 +36,7 @@ func ExampleNew() {
 		r.Header.Set("X-Request-Id", "example-1")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		fmt.Println(w.Code, w.Header().Get("Content-Type"), w.Body)
+		fmt.Println(w.Code, w.Header().Get("Content-Type"), strings.TrimSpace(w.Body.String()))
 	}
 	ask("ana", "/api/v1/whoami")
 	ask("ana", "/api/v1/api-keys") // there is no service for them

@@ -154,6 +154,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(lanyard.WithRequest(r.Context(), request), requestTimeout)
 	defer cancel()
 	r = r.WithContext(ctx)
+	h.checkPath(r)
 	if api {
 		h.checkAPI(r)
 		h.serveAPI(w, r)
@@ -251,8 +252,8 @@ func givenRequestID(r *http.Request) string {
 }
 
 func checkURLs(c Config) error {
-	if c.LoginURL != "" && !webURL(c.LoginURL) {
-		return errors.New("httpadapter: Config.LoginURL is neither a path nor an http or https address")
+	if err := checkLogin(c.LoginURL); err != nil {
+		return err
 	}
 	for _, d := range c.Docs {
 		if d.Title == "" || !webURL(d.URL) {

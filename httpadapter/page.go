@@ -313,7 +313,7 @@ func (p *page) render(q *pageCall, name string, v view) error {
 // form-action holds for redirects as well, and the login may be another site's.
 func (p *page) problem(w http.ResponseWriter, r *http.Request, who caller, refused problem) {
 	refused.setHeaders(w.Header())
-	login := p.h.config.LoginURL
+	login := p.h.loginURL(p.wayBack(r))
 	if refused.Code == codeUnauthenticated && login != "" && r.Method != http.MethodPost {
 		w.Header().Del("WWW-Authenticate")
 		w.Header().Set("Location", login)

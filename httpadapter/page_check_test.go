@@ -139,11 +139,11 @@ func checkAddress(w *pageWorld, d *document, n *html.Node, fail failer) {
 			}
 			continue
 		}
-		if strings.HasPrefix(raw, "/") && raw != pageLogin {
+		if strings.HasPrefix(raw, "/") && u.Path != pageLogin {
 			fail("%s=%q is not relative", name, raw)
 			continue
 		}
-		if to := d.url.ResolveReference(u); raw != pageLogin && !strings.HasPrefix(to.Path, w.mount("").Path) {
+		if to := d.url.ResolveReference(u); u.Path != pageLogin && !strings.HasPrefix(to.Path, w.mount("").Path) {
 			fail("%s=%q leads to %s, outside of the mount", name, raw, to)
 		}
 	}

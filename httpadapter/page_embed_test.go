@@ -66,7 +66,7 @@ func TestPageBrand(t *testing.T) {
 	}
 	home := false
 	for _, a := range d.all("a") {
-		home = home || attr(a, "href") == "/" && textOf(a) == "Your account in Hub"
+		home = home || attr(a, "href") == "/" && textOf(a) == "Back to Hub"
 	}
 	if !home {
 		t.Error("the name does not lead home")
@@ -102,6 +102,11 @@ func TestEmbeddingIsChecked(t *testing.T) {
 			func(c *httpadapter.Config) { c.LoginURL = "javascript:alert(1)" },
 			func(c *httpadapter.Config) { c.LoginURL = "//idp.example.com/login" },
 			func(c *httpadapter.Config) { c.LoginURL = `/\idp.example.com/login` },
+			func(c *httpadapter.Config) { c.LoginURL = "/login?return={retrun}" },
+			func(c *httpadapter.Config) { c.LoginURL = "/login?return={return}&again={return}" },
+			func(c *httpadapter.Config) { c.LoginURL = "/login/{return}" },
+			func(c *httpadapter.Config) { c.LoginURL = "{return}" },
+			func(c *httpadapter.Config) { c.LoginURL = "https://{return}/?" },
 		},
 		"Config.TrustedOrigins": { // what no browser sends would be trusted in vain
 			func(c *httpadapter.Config) { c.TrustedOrigins = []string{"https://Hub.example.com"} },
@@ -212,6 +217,18 @@ func TestSelfCheck(t *testing.T) {
 		"the host's name": {
 			header: map[string]string{"X-Forwarded-Host": "hub.example.com"},
 			want:   []string{`"hub.example.com"`, `Host: "hub.example"`, "Config.TrustedOrigins"},
+		},
+		"a list of hosts": {
+			header: map[string]string{"X-Forwarded-Host": "hub.example.com, proxy.internal"},
+			want:   []string{`"hub.example.com, proxy.internal"`, "not one host", "$http_host"}, not: "TrustedOrigins",
+		},
+		"an address for a host": {
+			header: map[string]string{"X-Forwarded-Host": "https://hub.example.com/account"},
+			want:   []string{"not one host"}, not: "TrustedOrigins",
+		},
+		"a host that no browser sends": {
+			header: map[string]string{"X-Forwarded-Host": "hub.example.com:443"},
+			want:   []string{"not one host"}, not: "TrustedOrigins",
 		},
 		"the host's name, trusted": {
 			header: map[string]string{"X-Forwarded-Host": "hub.example.com"},

@@ -2,6 +2,9 @@ package httpadapter_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -156,30 +159,74 @@ func TestSelfCheckOfTheMount(t *testing.T) {
 		t.Errorf("a refused call = %d, logged as %q", d.status, log)
 	}
 
-	var bare http.Handler
-	{
-		c := httpadapter.Config{Profiles: w.profiles, Identify: nobodyIsSignedIn, Development: true}
-		h, err := httpadapter.New(c)
-		pageOK(t, err)
-		bare = h
-	}
 	for path, want := range map[string]string{
-		"/account/":                "httpadapter.Mount(mux, &#34;/account&#34;, h)",
-		"/a/b/api-keys":            "", // not served without keys
-		"/tools/account/activity":  "httpadapter.Mount(mux, &#34;/tools/account&#34;, h)",
-		"/account/profile/edit":    "httpadapter.Mount(mux, &#34;/account&#34;, h)",
-		"/nothing":                 "",
-		"/account/nothing/at/all/": "httpadapter.Mount(mux, &#34;/account/nothing/at/all&#34;, h)",
+		"/account/":                 "/account",
+		"/account":                  "/account", // chi's Mount leads it here
+		"/tools/account/activity":   "/tools/account",
+		"/account/profile/edit":     "/account",
+		"/account/api/v1/whoami":    "/account",
+		"/account/api/v1/api-keys":  "/account/api/v1/api-keys", // not served without keys
+		"/account/assets/none.css":  "/account",
+		"/account/nothing/at/all/":  "/account/nothing/at/all",
+		"/account/nothing/api/v1/x": "/account/nothing/api/v1/x",
 	} {
-		d := serveRaw(t, bare, path)
-		if d.status != http.StatusNotFound || strings.Contains(d.body, "the whole path") != (want != "") || !strings.Contains(d.body, want) {
-			t.Errorf("GET %s without a mount = %d, want 404 that says %q:\n%s", path, d.status, want, d.body)
+		d := serveRaw(t, bareHandler(t, w, nil), path)
+		if want = html.EscapeString(fmt.Sprintf("the whole path %q. Where the page is to be at %s/, have the prefix taken off: httpadapter.Mount(mux, %q, h)", path, want, want)); d.status != http.StatusNotFound || !strings.Contains(d.body, want) {
+			t.Errorf("GET %s without a mount = %d, want 404 that says %s:\n%s", path, d.status, want, d.body)
 		}
 	}
-	stripped := serveRaw(t, http.StripPrefix("/account", bare), "/account/x/activity")
+	stripped := serveRaw(t, http.StripPrefix("/account", bareHandler(t, w, nil)), "/account/x/activity")
 	if strings.Contains(stripped.body, "the whole path") {
 		t.Error("a handler that is mounted well gives advice on a page that is not there")
 	}
+
+	root := bareHandler(t, w, nil)
+	if d := serveRaw(t, root, "/"); d.status != http.StatusUnauthorized {
+		t.Fatalf("GET / of a handler at the root = %d, want 401", d.status)
+	}
+	if d := serveRaw(t, root, "/favicon.ico"); d.status != http.StatusNotFound || strings.Contains(d.body, "the whole path") {
+		t.Errorf("GET /favicon.ico of a handler at the root = %d, want 404 without advice:\n%s", d.status, d.body)
+	}
+}
+
+// Without the page, or for the API's own 404, the advice is the problem's detail
+// and in the log.
+func TestSelfCheckOfTheMountInJSON(t *testing.T) {
+	t.Parallel()
+	w, _ := developer(t, nil)
+	for path, want := range map[string]bool{
+		"/account/": true, "/account/api/v1/whoami": true, "/account/api/v1/profile": true, "/api/v1/nothing": true,
+	} {
+		for development := range map[bool]bool{true: true, false: true} {
+			var log bytes.Buffer
+			h := bareHandler(t, w, func(c *httpadapter.Config) {
+				c.JSONOnly, c.Development, c.Logger = true, development, slog.New(slog.NewTextHandler(&log, nil))
+			})
+			d := serveRaw(t, h, path)
+			var problem struct{ Detail string }
+			pageOK(t, json.Unmarshal([]byte(d.body), &problem))
+			said := strings.Contains(problem.Detail, "the whole path") && strings.Contains(log.String(), "the whole path")
+			if d.status != http.StatusNotFound || said != (want && development) || !development && problem.Detail != "" {
+				t.Errorf("GET %s with Development %v = %d %q, logged as %q", path, development, d.status, problem.Detail, log.String())
+			}
+		}
+	}
+	h := bareHandler(t, w, func(c *httpadapter.Config) { c.JSONOnly = true })
+	if d := serveRaw(t, http.StripPrefix("/account", h), "/account/api/v1/nothing"); d.status != http.StatusNotFound || strings.Contains(d.body, "detail") {
+		t.Errorf("a route that is not there, mounted well = %d %s, want 404 without a detail", d.status, d.body)
+	}
+}
+
+// bareHandler is a handler of a host that somebody develops, without its mount.
+func bareHandler(t *testing.T, w *pageWorld, config func(*httpadapter.Config)) http.Handler {
+	t.Helper()
+	c := httpadapter.Config{Profiles: w.profiles, Identify: nobodyIsSignedIn, Development: true}
+	if config != nil {
+		config(&c)
+	}
+	h, err := httpadapter.New(c)
+	pageOK(t, err)
+	return h
 }
 
 // Under http.StripPrefix the address without the slash leads to the one with

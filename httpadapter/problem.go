@@ -274,7 +274,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	}
 	w.WriteHeader(p.status())
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) //nolint:gosec // JSON, declared as such and not to be sniffed
+		_, _ = w.Write(append(body, '\n')) //nolint:gosec // JSON, declared as such and not to be sniffed
 	}
 }
 

@@ -54,7 +54,9 @@ type ProxyOptions struct {
 	// host part of RemoteAddr; a host behind a proxy reads its own header.
 	ClientIP func(*http.Request) string
 
-	// Logger hears of what failed on our side. Defaults to discarding.
+	// Logger hears of what failed on our side, and when the Proxy is made of a
+	// ScopeUseProviderTokens that keys are not offered. Defaults to discarding,
+	// but for that scope: slog.Default hears of it.
 	Logger *slog.Logger
 }
 
@@ -112,14 +114,15 @@ func Proxy(tokens *providertoken.Service, keys *apikey.Service, o *ProxyOptions)
 	if opt.Timeout == 0 {
 		opt.Timeout = defaultProxyTimeout
 	}
+	guard := RequireKey(keys, &KeyOptions{
+		Scopes: []string{ScopeUseProviderTokens}, ClientIP: opt.ClientIP, Logger: opt.Logger,
+	})
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &proxy{tokens: tokens, options: opt, quiet: log.New(io.Discard, "", 0)}
 	p.buffers.pool.New = func() any { b := make([]byte, 32<<10); return &b }
-	return RequireKey(keys, &KeyOptions{
-		Scopes: []string{ScopeUseProviderTokens}, ClientIP: opt.ClientIP, Logger: opt.Logger,
-	})(p)
+	return guard(p)
 }
 
 func useOfHeaders(r *http.Request, _ lanyard.Principal) providertoken.Use {

@@ -15,9 +15,9 @@ import (
 
 // KeyOptions configures [RequireKey]. The zero value is ready to use.
 type KeyOptions struct {
-	// Scopes are those a key must all have. One that is none of
-	// apikey.Options.Scopes no key has: every call is a 403, and RequireKey says
-	// so to Logger when it is called. Defaults to none.
+	// Scopes are those a key must all have. The detail of a 403 names them. One
+	// that is none of apikey.Options.Scopes no key has: every call is a 403, and
+	// RequireKey says so to Logger when it is called. Defaults to none.
 	Scopes []string
 
 	// Else serves requests that carry no token of ours, as the host's session
@@ -31,7 +31,7 @@ type KeyOptions struct {
 	ClientIP func(*http.Request) string
 
 	// Logger hears of stores that are down, and of Scopes that no key can have.
-	// Defaults to discarding.
+	// Defaults to discarding, but for such Scopes: slog.Default hears of them.
 	Logger *slog.Logger
 }
 
@@ -63,14 +63,20 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 		clientIP = remoteHost
 	}
 	need, err := keys.ScopeSet(o.Scopes...)
+	lacking := "the key lacks the scope " + strings.Join(o.Scopes, " or ")
 	if err != nil {
 		offered := keys.Scopes()
 		unknown := slices.DeleteFunc(slices.Clone(o.Scopes), func(scope string) bool { return slices.Contains(offered, scope) })
-		logger.Error("a handler wants scopes that no api key can have", slog.Any("scopes", unknown))
+		lacking = "no key can have the scope " + strings.Join(unknown, " or ") + ": it is not offered here"
+		complain := logger
+		if o.Logger == nil {
+			complain = slog.Default()
+		}
+		complain.Error("a handler wants scopes that no api key can have", slog.Any("scopes", unknown))
 	}
 	return func(next http.Handler) http.Handler {
 		g := &keyGuard{
-			keys: keys, scopes: o.Scopes, need: need, impossible: err != nil,
+			keys: keys, scopes: o.Scopes, need: need, lacking: lacking, impossible: err != nil,
 			clientIP: clientIP, logger: logger, next: next,
 		}
 		if o.Else != nil {
@@ -87,7 +93,8 @@ type keyGuard struct {
 	clientIP func(*http.Request) string
 	logger   *slog.Logger
 
-	impossible bool // a scope is needed that no key has
+	lacking    string // what a key is told that lacks a scope
+	impossible bool   // a scope is needed that no key has
 	next       http.Handler
 	others     http.Handler // nil = 401
 }
@@ -139,7 +146,7 @@ func (g *keyGuard) explain(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, lanyard.ErrForbidden):
 		// RFC 6750 section 3.1.
 		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="`+strings.Join(g.scopes, " ")+`"`)
-		answer = problem{Code: codeForbidden, Detail: "the key lacks a scope"}
+		answer = problem{Code: codeForbidden, Detail: g.lacking}
 	}
 	g.refuse(w, r, answer)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -86,22 +88,69 @@ func TestRequireKeySaysWhichScopeIsUnknown(t *testing.T) {
 	t.Parallel()
 	w := newAPIWorld(t, apiOptions{})
 	_, secret := w.newKey(ana, "read", "write")
-	var log safeBuffer
-	o := &httpadapter.KeyOptions{Scopes: []string{"read", "wirte"}, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	var heard safeBuffer
+	o := &httpadapter.KeyOptions{Scopes: []string{"read", "wirte"}, Logger: slog.New(slog.NewTextHandler(&heard, nil))}
 	require := httpadapter.RequireKey(w.keys, o)
 	for range 2 {
 		require(new(hostAPI))
 	}
-	said := log.String()
+	said := heard.String()
 	if strings.Count(said, "level=ERROR") != 1 || !strings.Contains(said, "scopes=[wirte]") {
 		t.Errorf("RequireKey with a mistyped scope logged %q, want one error that names it", said)
 	}
 	host := new(hostAPI)
-	guard(w, &httpadapter.KeyOptions{Scopes: o.Scopes}, host, "/api", "Bearer "+secret).refused(403, "forbidden")
-	log = safeBuffer{}
+	a := guard(w, o, host, "/api", "Bearer "+secret).refused(403, "forbidden")
+	if !strings.Contains(string(a.body), `"detail":"no key can have the scope wirte: it is not offered here"`) {
+		t.Errorf("the 403 of a mistyped scope is %s, want it named", a.body)
+	}
+	heard = safeBuffer{}
 	guard(w, &httpadapter.KeyOptions{Scopes: []string{"read", "write"}, Logger: o.Logger}, host, "/api", "Bearer "+secret)
-	if said := log.String(); said != "" || host.calls != 1 {
+	if said := heard.String(); said != "" || host.calls != 1 {
 		t.Errorf("RequireKey with scopes that are offered logged %q and called the handler %d times, want nothing and once", said, host.calls)
+	}
+}
+
+// A key that lacks a scope is told which, and a refusal ends its line, as for a
+// terminal.
+func TestRequireKeyNamesTheScope(t *testing.T) {
+	t.Parallel()
+	w := newAPIWorld(t, apiOptions{})
+	_, secret := w.newKey(ana, "read")
+	for want, scopes := range map[string][]string{
+		"the key lacks the scope write":         {"write"},
+		"the key lacks the scope read or write": {"read", "write"},
+	} {
+		a := guard(w, &httpadapter.KeyOptions{Scopes: scopes}, new(hostAPI), "/api", "Bearer "+secret).refused(403, "forbidden")
+		if !strings.Contains(string(a.body), `"detail":"`+want+`"`) {
+			t.Errorf("the 403 of a key without %q is %s, want %q", scopes, a.body, want)
+		}
+	}
+	for _, a := range []apiAnswer{
+		guard(w, nil, new(hostAPI), "/api"), w.call(session(ana), "GET", "/nothing", ""),
+	} {
+		if n := strings.Count(string(a.body), "\n"); n != 1 || !strings.HasSuffix(string(a.body), "\n") {
+			t.Errorf("%s = %q, want one line with its end", a.what, a.body)
+		}
+	}
+}
+
+// A Proxy, or another handler, that no key can call is told of also where the
+// host gave it no Logger.
+func TestScopeThatIsNotOfferedIsNeverSilent(t *testing.T) { //nolint:paralleltest // it listens to the default logger
+	var said safeBuffer
+	log.SetOutput(&said)
+	defer log.SetOutput(os.Stderr)
+	keys, err := apikey.NewService(memory.New(), &apikey.Options{Prefix: "aic", Scopes: []string{"read"}})
+	mustAPI(t, err)
+	t.Cleanup(func() { _ = keys.Close(context.WithoutCancel(t.Context())) })
+	httpadapter.Proxy(nil, keys, nil)
+	if !strings.Contains(said.String(), "ERROR a handler wants scopes that no api key can have scopes=[provider-tokens:use]") {
+		t.Errorf("a Proxy whose scope is not offered says %q", said.String())
+	}
+	said = safeBuffer{}
+	httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Scopes: []string{"read"}})
+	if said.String() != "" {
+		t.Errorf("RequireKey with a scope that is offered says %q", said.String())
 	}
 }
 

@@ -19,6 +19,7 @@ type selfCheck struct {
 	told    map[string]bool
 	address []string       // advice from the last request for our style sheet
 	pages   map[string]int // by asset: pages since it was last asked for
+	arrived bool           // a request came for something that is there
 }
 
 // maxAdvice is how many different things are logged: they hold what a request
@@ -76,7 +77,7 @@ func (h *Handler) checks(r *http.Request) *checks {
 // checkAPI looks at a request of the API: there is no page to say it on.
 func (h *Handler) checkAPI(r *http.Request) {
 	if h.config.Development {
-		h.tell(r, h.adviseOrigin(r), h.adviseClientIP(r))
+		h.tell(r, h.adviseMount(r), h.adviseOrigin(r), h.adviseClientIP(r))
 	}
 }
 
@@ -105,6 +106,27 @@ func (h *Handler) checkAsset(r *http.Request, name string) {
 	s.mu.Unlock()
 }
 
+// checkPath notices a request for something that is there.
+func (h *Handler) checkPath(r *http.Request) {
+	if h.config.Development && h.serves(strings.TrimPrefix(r.URL.EscapedPath(), "/")) {
+		h.selfCheck.mu.Lock()
+		h.selfCheck.arrived = true
+		h.selfCheck.mu.Unlock()
+	}
+}
+
+// serves reports whether something is at a path below the mount.
+func (h *Handler) serves(path string) bool {
+	if _, _, refused := match(h.routes, http.MethodGet, path); refused == nil || refused.Code != codeNotFound {
+		return true
+	}
+	if h.config.JSONOnly {
+		return false
+	}
+	_, _, refused := h.page.match(http.MethodGet, path)
+	return refused == nil || refused.Code != codeNotFound || strings.HasPrefix(path, "assets/")
+}
+
 // adviseMount notices a handler that was given the whole path.
 func (h *Handler) adviseMount(r *http.Request) string {
 	path := r.URL.EscapedPath()
@@ -112,16 +134,21 @@ func (h *Handler) adviseMount(r *http.Request) string {
 		return ""
 	}
 	rest := strings.TrimPrefix(path, "/")
-	if _, _, refused := h.page.match(http.MethodGet, rest); refused == nil || refused.Code != codeNotFound {
+	if h.serves(rest) {
 		return ""
 	}
 	for prefix := ""; ; {
 		first, below, more := strings.Cut(rest, "/")
-		if !more {
-			return ""
-		}
 		prefix, rest = prefix+"/"+first, below
-		if _, _, refused := h.page.match(http.MethodGet, rest); refused == nil {
+		if !more {
+			h.selfCheck.mu.Lock()
+			arrived := h.selfCheck.arrived
+			h.selfCheck.mu.Unlock()
+			if arrived {
+				return "" // a path that is not there, and nothing else
+			}
+		}
+		if !more || h.serves(rest) {
 			return fmt.Sprintf("This handler was given the whole path %q. Where the page is to be at %s/, have the prefix taken off: "+
 				"httpadapter.Mount(mux, %q, h).", path, prefix, prefix)
 		}
@@ -196,6 +223,10 @@ func (h *Handler) adviseForwardedHost(r *http.Request) string {
 		if _, trusted, _ := strings.Cut(origin, "://"); trusted == host {
 			return ""
 		}
+	}
+	if origin := "https://" + host; !isOrigin(origin) || checkTrusted(origin) != nil {
+		return fmt.Sprintf("X-Forwarded-Host is %q, which is not one host as a browser would send it, and Host is %q. Where a proxy sends that, "+
+			"have it pass the host on (%s).", host, r.Host, mendHost)
 	}
 	return fmt.Sprintf("A proxy says that the browser asked for %q, and sends Host: %q. Browsers that do not say where a form comes from "+
 		"will be refused: have it pass the host on (%s), or add the origin, as \"https://%s\", to Config.TrustedOrigins.",

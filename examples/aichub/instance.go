@@ -149,7 +149,7 @@ func openServices(ctx context.Context, s settings, t *telemetry, logger *slog.Lo
 func (i *instance) handler(s settings, parts *services, t *telemetry, logger *slog.Logger) (http.Handler, error) {
 	page, err := httpadapter.New(httpadapter.Config{
 		Identify: identify, APIKeys: parts.keys, ProviderTokens: parts.tokens, Profiles: parts.profiles,
-		Product: "AIC Hub", LoginURL: "/login", ClientIP: clientIP, Limit: new(limiter).wait, Logger: logger,
+		Product: "AIC Hub", LoginURL: "/login?return={return}", ClientIP: clientIP, Limit: new(limiter).wait, Logger: logger,
 	})
 	if err != nil {
 		return nil, err

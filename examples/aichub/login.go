@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/httpadapter"
 )
 
 // The sign-in is the one part that is not for production: a visitor is who he
@@ -46,5 +47,5 @@ func login(w http.ResponseWriter, r *http.Request) {
 		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: r.Header.Get("X-Forwarded-Proto") == "https",
 	})
-	http.Redirect(w, r, pagePrefix+"/", http.StatusSeeOther)
+	http.Redirect(w, r, httpadapter.ReturnPath(pagePrefix, r.URL.Query().Get("return")), http.StatusSeeOther)
 }

@@ -60,7 +60,7 @@ func (h *hub) open(ctx context.Context, dir, url, prefix string) error {
 	page, err := httpadapter.New(httpadapter.Config{
 		Identify: identify, APIKeys: keys, ProviderTokens: tokens,
 		Profiles: profile.NewService(st, &profile.Options{OwnerChanged: keys.Refresh, Logger: h.logger}),
-		Product:  "Demo Hub", LoginURL: "/login", Logger: h.logger,
+		Product:  "Demo Hub", LoginURL: "/login?return={return}", Logger: h.logger,
 	})
 	if err != nil {
 		return err
@@ -75,7 +75,7 @@ func (h *hub) open(ctx context.Context, dir, url, prefix string) error {
 	mux := http.NewServeMux()
 	httpadapter.Mount(mux, prefix, page)
 	mux.Handle("/api/", httpadapter.RequireKey(keys, nil)(api))
-	mux.Handle("GET /login", login(prefix+"/"))
+	mux.Handle("GET /login", login(prefix))
 	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // browsers ask every host for one
 	})

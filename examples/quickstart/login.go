@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/httpadapter"
 )
 
 // The demo sign-in: a visitor is who he says he is, in a cookie or in a header.
@@ -89,19 +90,19 @@ func principal(o lanyard.Owner) lanyard.Principal {
 	return p
 }
 
-// login signs in as the name in the query and shows the page at home; without
-// one it asks.
-func login(home string) http.HandlerFunc {
+// login signs in as the name in the query and leads back to the page below
+// prefix that was asked for; without a name it asks.
+func login(prefix string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		q := r.URL.Query()
 		if !q.Has("as") {
-			askName(w, http.StatusOK)
+			askName(w, http.StatusOK, q.Get("return"))
 			return
 		}
 		owner := lanyard.Owner{Tenant: q.Get("tenant"), Subject: q.Get("as")}
 		if !validOwner(owner) {
-			askName(w, http.StatusBadRequest)
+			askName(w, http.StatusBadRequest, q.Get("return"))
 			return
 		}
 		value := url.Values{"as": {owner.Subject}}
@@ -113,16 +114,19 @@ func login(home string) http.HandlerFunc {
 			HttpOnly: true, SameSite: http.SameSiteLaxMode,
 			Secure: r.TLS != nil,
 		})
-		http.Redirect(w, r, home, http.StatusSeeOther)
+		http.Redirect(w, r, httpadapter.ReturnPath(prefix, q.Get("return")), http.StatusSeeOther)
 	}
 }
 
-func askName(w http.ResponseWriter, status int) {
+func askName(w http.ResponseWriter, status int, back string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_ = loginPage.Execute(w, status) // the visitor may have left
+	_ = loginPage.Execute(w, struct { // the visitor may have left
+		Refused bool
+		Return  string
+	}{status != http.StatusOK, back})
 }
 
 var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
@@ -136,10 +140,11 @@ var loginPage = template.Must(template.New("login").Parse(`<!doctype html>
 <body>
 <main>
 <h1>Sign in to the Demo Hub</h1>
-{{if eq . 400}}<p role="alert">That name cannot be used: it is empty, too long or holds characters that cannot be shown.</p>
+{{if .Refused}}<p role="alert">That name cannot be used: it is empty, too long or holds characters that cannot be shown.</p>
 {{end}}<p>This is a demonstration: any name will do, and nobody asks for a password.</p>
 <form action="/login" method="get">
 <p><label for="as">Name</label> <input id="as" name="as" value="ana" required maxlength="255" autocomplete="off"> <button>Sign in</button></p>
+<input type="hidden" name="return" value="{{.Return}}">
 </form>
 </main>
 </body>

@@ -38,6 +38,29 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// Who opens a page without a session is asked his name and led back to it, and
+// never to another site.
+func TestLoginLeadsBack(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	asked := a.call(http.MethodGet, a.page+"/provider-tokens/new?provider=github", "", "Accept", "text/html")
+	to := asked.header.Get("Location")
+	form := a.call(http.MethodGet, a.url+to, "")
+	if asked.status != http.StatusSeeOther || !strings.Contains(form.body, `name="return" value="provider-tokens/new?provider=github"`) {
+		t.Fatalf("a page without a session = %d to %q, where the form is %s", asked.status, to, form.body)
+	}
+	for query, want := range map[string]string{
+		strings.TrimPrefix(to, "/login?"): "/provider-tokens/new?provider=github",
+		"return=//evil.example":           "/",
+		`return=../\evil.example`:         "/",
+		"":                                "/",
+	} {
+		if r := a.call(http.MethodGet, a.url+"/login?as=ana&"+query, ""); a.url+r.header.Get("Location") != a.page+want {
+			t.Errorf("signing in with %q leads to %q, want %q", query, r.header.Get("Location"), want)
+		}
+	}
+}
+
 func TestLoginAsksForAName(t *testing.T) {
 	t.Parallel()
 	for query, want := range map[string]int{
@@ -53,7 +76,7 @@ func TestLoginAsksForAName(t *testing.T) {
 		"?as=%3Cscript%3Ealert(1)%3C/&x=y": http.StatusSeeOther, // odd, and harmless
 	} {
 		w := httptest.NewRecorder()
-		login("/account/")(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/login"+query, nil))
+		login("/account")(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/login"+query, nil))
 		if w.Code != want {
 			t.Errorf("GET /login%.40s = %d, want %d", query, w.Code, want)
 		}

@@ -84,7 +84,7 @@ func greet(w io.Writer, url string, o options) error {
   Create an API key:
     curl -s %[1]s%[2]s/api/v1/api-keys -H 'X-Demo-User: ana' -H 'Content-Type: application/json' -d '{"name":"laptop"}'
 
-  Use it; KEY is the "secret" of that answer:
+  Use it; KEY is the "secret" of that answer, of which "hint" is only the beginning:
     curl -s %[1]s/api/hello -H "Authorization: Bearer $KEY"
     curl -s %[1]s/api/agent/issues -H "Authorization: Bearer $KEY"
 

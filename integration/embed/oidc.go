@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/aichub/lanyard"
+	"github.com/aichub/lanyard/httpadapter"
 )
 
 // claims are what the provider's ID token says of a user (OpenID Connect Core
@@ -74,12 +75,13 @@ func newLogin(ctx context.Context, issuer, clientID string, secret lanyard.Secre
 	}, nil
 }
 
-// begin is Config.LoginURL. What it remembers is in the browser: state ties the
-// answer to this browser, nonce the ID token to this login, and PKCE the code to
-// who asked for it.
+// begin is Config.LoginURL, "/login?return={return}". What it remembers is in the
+// browser: state ties the answer to this browser, nonce the ID token to this
+// login, and PKCE the code to who asked for it.
 func (l *login) begin(w http.ResponseWriter, r *http.Request) {
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
-	setCookie(w, loginCookie, strings.Join([]string{state, nonce, verifier}, "."), 10*time.Minute)
+	back := httpadapter.ReturnPath("/account", r.FormValue("return"))
+	setCookie(w, loginCookie, strings.Join([]string{state, nonce, verifier, back}, "."), 10*time.Minute)
 	http.Redirect(w, r, l.oauth.AuthCodeURL(state, oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier),
 		oauth2.SetAuthURLParam("max_age", "3600")), http.StatusSeeOther) // asks for auth_time as well
 }
@@ -87,13 +89,13 @@ func (l *login) begin(w http.ResponseWriter, r *http.Request) {
 // finish is where the provider leads the user back to.
 func (l *login) finish(w http.ResponseWriter, r *http.Request) {
 	cookie, err := r.Cookie(loginCookie)
-	state, rest, _ := strings.Cut(cmp.Or(cookie, &http.Cookie{}).Value, ".")
-	nonce, verifier, ok := strings.Cut(rest, ".")
-	if err != nil || !ok || subtle.ConstantTimeCompare([]byte(state), []byte(r.FormValue("state"))) != 1 {
+	begun := strings.SplitN(cmp.Or(cookie, &http.Cookie{}).Value, ".", 4)
+	if err != nil || len(begun) != 4 || subtle.ConstantTimeCompare([]byte(begun[0]), []byte(r.FormValue("state"))) != 1 {
 		http.Error(w, "This login was not begun here. Please begin again.", http.StatusBadRequest)
 		return
 	}
 	setCookie(w, loginCookie, "", -time.Second)
+	nonce, verifier, back := begun[1], begun[2], begun[3]
 	user, err := l.user(r.Context(), r.FormValue("code"), nonce, verifier)
 	if err != nil {
 		http.Error(w, "The login did not succeed. Please begin again.", http.StatusForbidden)
@@ -102,7 +104,7 @@ func (l *login) finish(w http.ResponseWriter, r *http.Request) {
 	id := rand.Text()
 	l.sessions.Store(id, user)
 	setCookie(w, oidcCookie, id, 12*time.Hour)
-	http.Redirect(w, r, "/account/", http.StatusSeeOther)
+	http.Redirect(w, r, back, http.StatusSeeOther)
 }
 
 // user exchanges the code for an ID token, and believes it if it was made for

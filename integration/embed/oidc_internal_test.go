@@ -96,7 +96,7 @@ func newOIDCHost(t *testing.T, p *provider) (base string, client *http.Client) {
 	mux.HandleFunc("GET /login", l.begin)
 	mux.HandleFunc("GET /login/done", l.finish)
 	mux.Handle("/account/", newHost(t, underNetHTTP, func(c *httpadapter.Config) {
-		c.Identify, c.MaxAuthAge = l.identify, time.Minute
+		c.Identify, c.MaxAuthAge, c.LoginURL = l.identify, time.Minute, "/login?return={return}"
 	}))
 	client = server.Client()
 	client.Jar, err = cookiejar.New(nil)
@@ -104,14 +104,17 @@ func newOIDCHost(t *testing.T, p *provider) (base string, client *http.Client) {
 	return server.URL, client
 }
 
-// A user is led to the provider and back, is who its claims say, and may do what
+// A user is led to the provider and back to the page that he asked for, is who its claims say, and may do what
 // asks for a fresh login.
 func TestOIDC(t *testing.T) {
 	t.Parallel()
 	base, client := newOIDCHost(t, newProvider(t))
 	v := &visitor{t: t, client: client, page: base + "/account/"}
-	if a := v.get(v.page + "api-keys"); a.status != http.StatusOK || a.url.String() != v.page {
-		t.Fatalf("signing in ends at %s with %d, want the page", a.url, a.status)
+	if a := v.get(v.page + "api-keys"); a.status != http.StatusOK || a.url.String() != v.page+"api-keys" {
+		t.Fatalf("signing in ends at %s with %d, want the page that was asked for", a.url, a.status)
+	}
+	if a := v.get(base + "/login?return=//evil.example/"); a.status != http.StatusOK || a.url.String() != v.page {
+		t.Errorf("a login with another site in its address ends at %s with %d, want the page", a.url, a.status)
 	}
 	var said map[string]any
 	ok(t, json.Unmarshal([]byte(v.get(v.page+"api/v1/profile").body), &said))
