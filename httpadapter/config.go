@@ -55,9 +55,9 @@ type Config struct {
 	// LoginURL is where a browser without a session is sent: a path from the
 	// root, as the browser sees it, or an http or https address. Where its query
 	// or fragment has {return}, as "/login?return={return}", the page that was
-	// asked for stands there: its path below the mount, "" for the first one.
-	// Lead the browser back with [ReturnPath]. In login_url of the API it is
-	// always "". Defaults to a plain 401 page.
+	// asked for stands there: its path below the mount. For the first one, and in
+	// login_url of the API, that parameter is left out. Lead the browser back with
+	// [ReturnPath]. Defaults to a plain 401 page.
 	LoginURL string
 
 	// TrustedOrigins may post to us although their origin differs, as

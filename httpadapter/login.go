@@ -27,11 +27,22 @@ func checkLogin(login string) error {
 	return nil
 }
 
-// loginURL is Config.LoginURL with the way back to a page.
+// loginURL is Config.LoginURL with the way back to a page. Where that is the first
+// one, it has no parameter that says so.
 func (h *Handler) loginURL(page string) string {
+	if page == "" {
+		login := emptyFirst.ReplaceAllString(h.config.LoginURL, "$1")
+		return strings.Replace(emptyLast.ReplaceAllString(login, ""), wayBackMark, "", 1)
+	}
 	escaped := strings.ReplaceAll(url.QueryEscape(page), "+", "%20")
 	return strings.Replace(h.config.LoginURL, wayBackMark, escaped, 1)
 }
+
+// The parameter that is nothing but the way back: before others, and behind them.
+var (
+	emptyFirst = regexp.MustCompile(`([?&])[^?&#=]*=\{return\}&`)
+	emptyLast  = regexp.MustCompile(`[?&][^?&#=]*=\{return\}`)
+)
 
 // wayBack names the page that r asks for, or posts to, below the mount. Of its
 // query it keeps what chooses a form, and nothing else that somebody may have

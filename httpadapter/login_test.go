@@ -29,7 +29,7 @@ func TestLoginLearnsTheWayBack(t *testing.T) {
 		"provider-tokens/new?provider=" + url.QueryEscape("//evil\\x?#"): "provider-tokens%2Fnew%3Fprovider%3D%252F%252Fevil%255Cx%253F%2523",
 		"activity?page_token=abc":                                        "activity",
 	} {
-		if v.open(path); v.status != http.StatusSeeOther || v.header.Get("Location") != pageLogin+"?from=hub&return="+want+"#x" {
+		if v.open(path); v.status != http.StatusSeeOther || v.header.Get("Location") != loginBackTo(want) {
 			t.Errorf("GET %s = %d to %q, want 303 to the login with %q", path, v.status, v.header.Get("Location"), want)
 		}
 		back, err := url.QueryUnescape(want)
@@ -43,7 +43,7 @@ func TestLoginLearnsTheWayBack(t *testing.T) {
 	for path, want := range map[string]string{"profile/edit": "profile%2Fedit", "profile/directory": ""} {
 		v.post(path, url.Values{"version": {"1"}})
 		v.is(http.StatusUnauthorized, "Please sign in")
-		if links := v.all("a"); attr(links[len(links)-1], "href") != pageLogin+"?from=hub&return="+want+"#x" {
+		if links := v.all("a"); attr(links[len(links)-1], "href") != loginBackTo(want) {
 			t.Errorf("POST %s links to %q, want the login with %q", path, attr(links[len(links)-1], "href"), want)
 		}
 	}
@@ -53,8 +53,37 @@ func TestLoginLearnsTheWayBack(t *testing.T) {
 		LoginURL string `json:"login_url"`
 	}
 	pageOK(t, json.Unmarshal([]byte(d.body), &problem))
-	if problem.LoginURL != pageLogin+"?from=hub&return=#x" {
+	if problem.LoginURL != loginBackTo("") {
 		t.Errorf("login_url = %q, want it without a page", problem.LoginURL)
+	}
+}
+
+func loginBackTo(page string) string {
+	if page == "" {
+		return pageLogin + "?from=hub#x"
+	}
+	return pageLogin + "?from=hub&return=" + page + "#x"
+}
+
+// The way back to the first page is no parameter, wherever it would stand; an
+// address that goes on with it is whole without it.
+func TestLoginForTheFirstPage(t *testing.T) {
+	t.Parallel()
+	for login, want := range map[string]string{
+		"/login":                                 "/login",
+		"/login?return={return}":                 "/login",
+		"/login?return={return}&from=hub":        "/login?from=hub",
+		"/login?a=1&return={return}&b=2#x":       "/login?a=1&b=2#x",
+		"/hub#/login?return={return}":            "/hub#/login",
+		"/hub#{return}":                          "/hub#",
+		"https://sso.example/?to=/hub/{return}":  "https://sso.example/?to=/hub/",
+		"https://sso.example/?to=/hub/{return}&": "https://sso.example/?to=/hub/&",
+	} {
+		w := newPageWorld(t, pageOptions{config: func(c *httpadapter.Config) { c.LoginURL = login }})
+		v := w.visit(t, "")
+		if v.open(""); v.header.Get("Location") != want {
+			t.Errorf("with LoginURL %q a visitor is sent to %q, want %q", login, v.header.Get("Location"), want)
+		}
 	}
 }
 

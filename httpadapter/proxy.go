@@ -55,8 +55,7 @@ type ProxyOptions struct {
 	ClientIP func(*http.Request) string
 
 	// Logger hears of what failed on our side, and when the Proxy is made of a
-	// ScopeUseProviderTokens that keys are not offered. Defaults to discarding,
-	// but for that scope: slog.Default hears of it.
+	// ScopeUseProviderTokens that keys are not offered. Defaults to discarding.
 	Logger *slog.Logger
 }
 

@@ -31,7 +31,7 @@ type KeyOptions struct {
 	ClientIP func(*http.Request) string
 
 	// Logger hears of stores that are down, and of Scopes that no key can have.
-	// Defaults to discarding, but for such Scopes: slog.Default hears of them.
+	// Defaults to discarding.
 	Logger *slog.Logger
 }
 
@@ -68,11 +68,7 @@ func RequireKey(keys *apikey.Service, o *KeyOptions) func(http.Handler) http.Han
 		offered := keys.Scopes()
 		unknown := slices.DeleteFunc(slices.Clone(o.Scopes), func(scope string) bool { return slices.Contains(offered, scope) })
 		lacking = "no key can have the scope " + strings.Join(unknown, " or ") + ": it is not offered here"
-		complain := logger
-		if o.Logger == nil {
-			complain = slog.Default()
-		}
-		complain.Error("a handler wants scopes that no api key can have", slog.Any("scopes", unknown))
+		logger.Error("a handler wants scopes that no api key can have", slog.Any("scopes", unknown))
 	}
 	return func(next http.Handler) http.Handler {
 		g := &keyGuard{

@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -134,23 +132,27 @@ func TestRequireKeyNamesTheScope(t *testing.T) {
 	}
 }
 
-// A Proxy, or another handler, that no key can call is told of also where the
-// host gave it no Logger.
-func TestScopeThatIsNotOfferedIsNeverSilent(t *testing.T) { //nolint:paralleltest // it listens to the default logger
-	var said safeBuffer
-	log.SetOutput(&said)
-	defer log.SetOutput(os.Stderr)
+// Who calls a Proxy that no key can call learns why, and so does the Logger when
+// it is made.
+func TestScopeThatIsNotOfferedIsNeverSilent(t *testing.T) {
+	t.Parallel()
 	keys, err := apikey.NewService(memory.New(), &apikey.Options{Prefix: "aic", Scopes: []string{"read"}})
 	mustAPI(t, err)
 	t.Cleanup(func() { _ = keys.Close(context.WithoutCancel(t.Context())) })
-	httpadapter.Proxy(nil, keys, nil)
-	if !strings.Contains(said.String(), "ERROR a handler wants scopes that no api key can have scopes=[provider-tokens:use]") {
-		t.Errorf("a Proxy whose scope is not offered says %q", said.String())
+	made, err := keys.Create(t.Context(), lanyard.Owner{Subject: ana}, apikey.CreateRequest{Name: "agent", Scopes: []string{"read"}})
+	mustAPI(t, err)
+	var said safeBuffer
+	logger := slog.New(slog.NewTextHandler(&said, nil))
+	for _, o := range []*httpadapter.ProxyOptions{nil, {Logger: logger}} {
+		w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/agents/some-id/", nil)
+		r.Header.Set("Authorization", "Bearer "+made.Secret.Reveal())
+		httpadapter.Proxy(nil, keys, o).ServeHTTP(w, r)
+		if want := `"detail":"no key can have the scope provider-tokens:use: it is not offered here"`; w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("a Proxy whose scope is not offered answers %d %s, want 403 with %s", w.Code, w.Body, want)
+		}
 	}
-	said = safeBuffer{}
-	httpadapter.RequireKey(keys, &httpadapter.KeyOptions{Scopes: []string{"read"}})
-	if said.String() != "" {
-		t.Errorf("RequireKey with a scope that is offered says %q", said.String())
+	if !strings.Contains(said.String(), "a handler wants scopes that no api key can have") || !strings.Contains(said.String(), "[provider-tokens:use]") {
+		t.Errorf("a Proxy whose scope is not offered logs %q", said.String())
 	}
 }
 

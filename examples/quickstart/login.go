@@ -114,7 +114,7 @@ func login(prefix string) http.HandlerFunc {
 			HttpOnly: true, SameSite: http.SameSiteLaxMode,
 			Secure: r.TLS != nil,
 		})
-		http.Redirect(w, r, httpadapter.ReturnPath(prefix, q.Get("return")), http.StatusSeeOther)
+		http.Redirect(w, r, httpadapter.ReturnPath(prefix, q.Get("return")), http.StatusSeeOther) //nolint:gosec // ReturnPath names no other place than a page of the mount
 	}
 }
 
