@@ -30,7 +30,7 @@ type line struct {
 	probedAt time.Time
 	owed     bool // a probe, for which there was no place
 
-	askedAt time.Time // for; guarded by Service.mu
+	askedAt time.Time // when somebody last wanted it; guarded by Service.mu
 }
 
 // line returns the connection's line, which all its clients share.

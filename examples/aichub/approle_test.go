@@ -91,8 +91,8 @@ func (v *realVault) env(env map[string]string) map[string]string {
 // leaves nothing running.
 func TestAppRole(t *testing.T) {
 	t.Parallel()
-	v := newRealVault(t)
 	onEachDatabase(t, func(t *testing.T, env map[string]string) {
+		v := newRealVault(t) // its own: who revokes its tokens revokes nobody else's
 		s := configure(t, v.env(env))
 		token := withJira(t, &s)
 		a := start(t, s)
