@@ -19,12 +19,17 @@ type deaf struct{}
 func (deaf) RecordKeyUse(context.Context, []store.KeyUse) error { return lanyard.ErrUnavailable }
 func (deaf) Append(context.Context, lanyard.Event) error        { return lanyard.ErrUnavailable }
 
+// useLogOn is a log whose facts nobody hears.
+func useLogOn(st useStore, table *verdicts) *useLog {
+	return newUseLog(st, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+}
+
 // A flood of keys costs bounded memory, also while the store takes nothing and
 // flushes put back what they took.
 func TestUseLogIsBounded(t *testing.T) {
 	t.Parallel()
 	table := newVerdicts(1)
-	u := newUseLog(deaf{}, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+	u := useLogOn(deaf{}, table)
 	for _, round := range []string{"a", "b"} {
 		for i := range maxLeft + 10 {
 			v, left := table.put(verdictOn(table, round+strconv.Itoa(i), int64(i+1)))
@@ -55,7 +60,7 @@ func TestNoUseIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newVerdicts(2 * flushSize)
 		l := &ledger{last: make(map[string]time.Time)}
-		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		u := useLogOn(l, table)
 		wantUsed := func(what, key string, at time.Time) {
 			t.Helper()
 			if err := u.flush(t.Context(), u.flushAll); err != nil {
@@ -111,7 +116,7 @@ func TestLateMarksMoveNothingBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newVerdicts(2)
 		l := &usages{known: make(map[string]store.KeyUsage)}
-		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		u := useLogOn(l, table)
 		v := table.keep(verdictOn(table, "a", 1))
 		u.mark(v, u.watch.now(), "192.0.2.1")
 		<-time.After(2 * time.Second)
@@ -135,7 +140,7 @@ func TestLateMarksKeepTheAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newVerdicts(2)
 		l := &usages{known: make(map[string]store.KeyUsage)}
-		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		u := useLogOn(l, table)
 		v := table.keep(verdictOn(table, "a", 1))
 		late := u.watch.now()
 		<-time.After(2 * time.Second)
@@ -198,7 +203,7 @@ func TestFirstUseDuringAFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := newVerdicts(2) // all its places share one bit
 		l := &usages{known: make(map[string]store.KeyUsage)}
-		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		u := useLogOn(l, table)
 		busy, fresh := table.keep(verdictOn(table, "busy", 1)), table.keep(verdictOn(table, "fresh", 1))
 
 		first := time.Now()
@@ -248,7 +253,7 @@ func TestSlowStoreGetsEverything(t *testing.T) {
 		const keys = 5 * flushSize
 		table := newVerdicts(1)
 		l := &slow{each: time.Millisecond, known: make(map[string]bool)}
-		u := newUseLog(l, table, newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		u := useLogOn(l, table)
 		for i := range keys {
 			v, left := table.put(verdictOn(table, strconv.Itoa(i), 1))
 			u.leave(left)
@@ -291,7 +296,7 @@ func TestFactsLeftOutAreToldLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := &narrator{told: make(map[string]bool)}
-		u := newUseLog(l, newVerdicts(1), newStopwatch(), time.Now, func(context.Context, lanyard.Event) {}, slog.New(slog.DiscardHandler))
+		u := useLogOn(l, newVerdicts(1))
 		s := &Service{clock: time.Now, uses: u}
 		const keys = maxFacts + 10
 		use := func() {

@@ -259,7 +259,7 @@ func TestRate(t *testing.T) {
 // The longest and the shortest rate.
 func TestOddRates(t *testing.T) {
 	t.Parallel()
-	for _, o := range []apikey.Options{{Rate: 1e-300}, {Rate: 1e-12, Burst: 1 << 40}, {Rate: 1e12, Burst: 1}, {Rate: 0.5}} {
+	for _, o := range []apikey.Options{{Rate: 1e-300}, {Rate: 1e-12, Burst: math.MaxInt}, {Rate: 1e12, Burst: 1}, {Rate: 0.5}} {
 		o.MaxStale = time.Hour
 		b := newBench(t, &o)
 		_, token := b.create(t, ana, apikey.CreateRequest{})

@@ -177,6 +177,31 @@ func (l *limited) call(t *testing.T, agent, path string) (status int, retryAfter
 	return out.Code, time.Duration(seconds) * time.Second
 }
 
+// spend makes so many calls at once, which are answered.
+func (l *limited) spend(t *testing.T, calls int) {
+	t.Helper()
+	for range calls {
+		if status, _ := l.call(t, "", "/things"); status != http.StatusOK {
+			t.Fatalf("one of %d calls at once = %d, want 200", calls, status)
+		}
+	}
+}
+
+func (l *limited) client(t *testing.T) *http.Client {
+	t.Helper()
+	c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
+	ok(t, err)
+	return c
+}
+
+// kept checks that the platform saw no more than it allows.
+func (l *limited) kept(t *testing.T) {
+	t.Helper()
+	if most := l.most(); most > 30 {
+		t.Errorf("%d calls arrived within a minute, want at most 30", most)
+	}
+}
+
 // A hundred agents with a hundred calls each on one connection: the platform sees
 // no more than it allows, and every agent that is refused hears when there is a
 // place.
@@ -211,9 +236,7 @@ func TestManyAgentsUnderOneLimit(t *testing.T) {
 		if answered+refused != 100*100 || answered != len(l.times) || answered < 100 {
 			t.Errorf("%d answered and %d refused, %d arrived, want 10000 in all", answered, refused, len(l.times))
 		}
-		if most := l.most(); most > 30 {
-			t.Errorf("%d calls arrived within a minute, want at most 30", most)
-		}
+		l.kept(t)
 	})
 }
 
@@ -248,11 +271,7 @@ func TestRetryAfterIsRight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t)
-		for range 6 {
-			if status, _ := l.call(t, "", "/things"); status != http.StatusOK {
-				t.Fatalf("one of six calls at once = %d", status)
-			}
-		}
+		l.spend(t, 6)
 		var wait time.Duration
 		for range 50 {
 			var status int
@@ -278,8 +297,7 @@ func TestClientsWaitUnderOneLimit(t *testing.T) {
 		l := newLimited(t)
 		var group sync.WaitGroup
 		for range 30 {
-			c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
-			ok(t, err)
+			c := l.client(t)
 			group.Go(func() {
 				for range 3 {
 					if err := get(t, c, "GET", "https://acme.example/things"); err != nil {
@@ -289,8 +307,7 @@ func TestClientsWaitUnderOneLimit(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
-		ok(t, err)
+		c := l.client(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://acme.example/things", nil)
@@ -317,9 +334,7 @@ func TestAProbeTakesAPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t)
-		for range 5 {
-			l.call(t, "", "/things")
-		}
+		l.spend(t, 5)
 		if status, _ := l.call(t, "", "/refused"); status != http.StatusUnauthorized || len(l.times) != 6 {
 			t.Errorf("the sixth call = %d, and %d arrived, want 6 without a probe", status, len(l.times))
 		}
@@ -327,9 +342,7 @@ func TestAProbeTakesAPlace(t *testing.T) {
 		if l.call(t, "", "/refused"); len(l.times) != 8 {
 			t.Errorf("%d arrived, want 8 with the probe", len(l.times))
 		}
-		if most := l.most(); most > 30 {
-			t.Errorf("%d within a minute", most)
-		}
+		l.kept(t)
 	})
 }
 
@@ -355,9 +368,7 @@ func TestAProbeComesThroughAQueue(t *testing.T) {
 		if err != nil || token.Status != providertoken.StatusNeedsAttention || len(l.times) > 40 {
 			t.Errorf("after %d calls it is %s, %v", len(l.times), token.Status, err)
 		}
-		if most := l.most(); most > 30 {
-			t.Errorf("%d within a minute", most)
-		}
+		l.kept(t)
 	})
 }
 
@@ -366,9 +377,7 @@ func TestAProbeTakesTheNextPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t)
-		for range 5 {
-			l.call(t, "", "/things")
-		}
+		l.spend(t, 5)
 		l.call(t, "", "/refused")
 		<-time.After(3 * time.Second)
 		status, wait := l.call(t, "", "/things")
@@ -388,16 +397,13 @@ func TestAVerificationTakesAPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t)
-		for range 6 {
-			l.call(t, "", "/things")
-		}
+		l.spend(t, 6)
 		start := time.Now()
 		v, err := l.tokens.Verify(t.Context(), ana, l.id)
 		if err != nil || v.Verdict != providertoken.VerdictOK || time.Since(start) != 2500*time.Millisecond {
 			t.Errorf("Verify = %s, %v after %v, want ok after 2.5 s", v.Verdict, err, time.Since(start))
 		}
-		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
-		ok(t, err)
+		c := l.client(t)
 		var group sync.WaitGroup
 		for range 30 {
 			group.Go(func() { _ = get(t, c, "GET", "https://acme.example/things") })
@@ -414,9 +420,7 @@ func TestAVerificationTakesAPlace(t *testing.T) {
 			t.Errorf("behind a queue Update with the same secret = %v, want rate_limited and nothing sent", err)
 		}
 		group.Wait()
-		if most := l.most(); most > 30 {
-			t.Errorf("%d within a minute", most)
-		}
+		l.kept(t)
 		ok(t, errOf(l.tokens.Update(t.Context(), ana, l.id, secrets("key", newSecret)))) // which the platform counts anew
 	})
 }
@@ -426,11 +430,8 @@ func TestWhoLeavesAQueueTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t)
-		for range 6 {
-			l.call(t, "", "/things")
-		}
-		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
-		ok(t, err)
+		l.spend(t, 6)
+		c := l.client(t)
 		ctx, leave := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		for range 100 {
@@ -458,9 +459,7 @@ func TestWhoLeavesAQueueTakesNoPlace(t *testing.T) {
 		if waited := time.Since(start); waited != 1500*time.Millisecond {
 			t.Errorf("the next one waits %v, want 1.5 s", waited)
 		}
-		if most := l.most(); most > 30 {
-			t.Errorf("%d within a minute", most)
-		}
+		l.kept(t)
 	})
 }
 
@@ -470,11 +469,8 @@ func TestWhoComesLaterWaitsLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimited(t)
-		for range 6 {
-			l.call(t, "", "/things")
-		}
-		c, err := l.tokens.Client(t.Context(), ana, providertoken.Ref{Provider: "acme-x"}, nil)
-		ok(t, err)
+		l.spend(t, 6)
+		c := l.client(t)
 		var group sync.WaitGroup
 		for range 10 {
 			group.Go(func() {
