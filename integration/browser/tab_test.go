@@ -19,8 +19,9 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
-	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	"github.com/aichub/lanyard/integration/chromium"
 )
 
 // setting is how a user sees the page.
@@ -63,7 +64,7 @@ type tab struct {
 func newTab(t *testing.T, s setting) *tab {
 	t.Helper()
 	h := newHost(t, s.language)
-	ctx := newWindow(t)
+	ctx := chromium.Window(t, theBrowser)
 	b := &tab{t: t, ctx: ctx, host: h, texts: readTexts(t, s.language), setting: s, loaded: make(chan struct{}, 1)}
 	b.expect("Autofocus processing was blocked") // a test may be faster than any user
 	chromedp.ListenTarget(ctx, b.hear)
@@ -78,24 +79,6 @@ func newTab(t *testing.T, s setting) *tab {
 		emulation.SetScriptExecutionDisabled(!s.script),
 	)
 	return b
-}
-
-// newWindow opens an empty tab without cookies of others, in a window of its
-// own: Chromium opens none in a new browser context without one.
-func newWindow(t *testing.T) context.Context {
-	t.Helper()
-	browser := cdp.WithExecutor(chromium, chromedp.FromContext(chromium).Browser)
-	own, err := target.CreateBrowserContext().WithDisposeOnDetach(true).Do(browser)
-	ok(t, err)
-	id, err := target.CreateTarget("about:blank").WithBrowserContextID(own).WithNewWindow(true).Do(browser)
-	ok(t, err)
-	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithTargetID(id))
-	ok(t, chromedp.Run(ctx)) // the tab lives as long as the context of the first call
-	t.Cleanup(func() {
-		cancel()
-		_ = target.DisposeBrowserContext(own).Do(browser)
-	})
-	return ctx
 }
 
 // hear is told of everything in the tab.
